@@ -1,0 +1,34 @@
+"""Run a command for a limited time, and leave nothing of it behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Sequence
+
+from benchmarks._provenance import ROOT
+
+
+def run_limited(name: str, command: Sequence[str], seconds: float) -> None:
+    """Run Python with `command` and the repository importable; its output goes to standard error.
+
+    Raises:
+        RuntimeError: It failed, or was not done after `seconds`; it and all it started are ended.
+    """
+    paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
+    process = subprocess.Popen(
+        [sys.executable, *command],
+        stdout=2,  # standard output is for JSON lines only
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, paths))},
+        start_new_session=True,
+    )
+    try:
+        status = process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        raise RuntimeError(f"{name}: not done after {seconds:g} s") from None
+    finally:  # also on Ctrl-C; the whole group, since a unit may have started others
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+    if status != 0:
+        raise RuntimeError(f"{name}: exit status {status}, its output above says why")

@@ -1,0 +1,1 @@
+"""LLMAgentOS: unlabelled text in, a measured embedding model out."""

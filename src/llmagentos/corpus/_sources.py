@@ -1,0 +1,256 @@
+"""Finds the files that hold text and streams their bytes, decompressed, line by line.
+
+Memory is bounded whatever the files hold: compressed data is expanded a little at a time and a line
+longer than the limit is dropped while it streams past, never collected.
+"""
+
+import difflib
+import gzip
+import io
+import os
+import sys
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+import zstandard
+
+from llmagentos.corpus._document import Skipped
+from llmagentos.errors import InputError
+
+__all__ = ["FORMATS", "LINE_LIMIT_BYTES", "Source", "find_sources", "read_chunks", "read_lines"]
+
+FORMATS = (".txt", ".md", ".rst", ".jsonl", ".csv", ".parquet")
+_COMPRESSIONS = (".gz", ".zst")
+LINE_LIMIT_BYTES = 16 << 20
+_CHUNK_BYTES = 256 << 10
+# zstd can expand a run of one byte 30,000-fold; 2 KiB at a time bound the worst case to tens of MB.
+_COMPRESSED_STEP_BYTES = 2 << 10
+# `zstd --long=31` needs a window of 2 GiB; the library refuses above 128 MiB unless told.
+_ZSTD_WINDOW_BYTES = 1 << 31
+
+
+@dataclass(slots=True)
+class Source:
+    """One file, or standard input, that holds text.
+
+    Args:
+        path: the file; None for standard input.
+        name: how ids and the manifest call it: relative to the input that was given.
+        format: one of `FORMATS`, or "-" for standard input.
+        compression: "", ".gz" or ".zst".
+        named: given directly and not found in a folder, so that a mismatch is an error.
+        num_bytes: size of the file as it is on disk; 0 for standard input.
+        bytes_read: how much of that has been read so far.
+    """
+
+    path: Path | None
+    name: str
+    format: str
+    compression: str
+    named: bool
+    num_bytes: int = 0
+    bytes_read: int = field(default=0, compare=False)
+
+
+def find_sources(given: str | Path) -> Iterator[Source | Skipped]:
+    """The files of one input in sorted order, and what was passed over with the reason.
+
+    Folders are searched recursively; names that begin with a dot are passed over; a folder that links
+    back to one of its parents, or is linked to twice, is visited once.
+
+    Raises:
+        InputError: the path does not exist, or is one file of a form that cannot be read.
+    """
+    if str(given) == "-":
+        yield Source(None, "stdin", "-", "", named=True)
+        return
+    path = Path(given).expanduser()
+    if path.is_dir():
+        yield from _walk(path, Path(path.resolve().name), set())
+        return
+    if not path.exists():
+        raise InputError(f"there is no file or folder {path}{_nearest_hint(path)}")
+    source = _source_of(path, _printable(Path(path.name)), named=True)
+    if isinstance(source, Skipped):
+        raise InputError(
+            f"{path} is not a form of text that can be read ({', '.join(FORMATS)}, also with .gz or .zst "
+            f"except .parquet); plain text in another file can be piped: llmagentos train - < {path.name}"
+        )
+    yield source
+
+
+def _walk(folder: Path, name: Path, visited: set[tuple[int, int]]) -> Iterator[Source | Skipped]:
+    try:
+        status = folder.stat()
+        identity = (status.st_dev, status.st_ino)
+        # Visited once, not once a path: folders that link to each other have factorially many paths.
+        if identity in visited:
+            yield Skipped(reason="link to a folder already read", location=_printable(name))
+            return
+        visited.add(identity)
+        entries = sorted(os.listdir(folder))
+    except OSError:
+        yield Skipped(reason="folder cannot be read", location=_printable(name))
+        return
+    for entry in entries:
+        if entry.startswith("."):
+            continue
+        path = folder / entry
+        if path.is_dir():
+            yield from _walk(path, name / entry, visited)
+        else:
+            yield _source_of(path, _printable(name / entry), named=False)
+
+
+def _source_of(path: Path, name: str, *, named: bool) -> Source | Skipped:
+    suffixes = [suffix.lower() for suffix in path.suffixes[-2:]]
+    compression = suffixes.pop() if suffixes and suffixes[-1] in _COMPRESSIONS else ""
+    form = suffixes[-1] if suffixes else ""
+    try:
+        is_file = path.is_file() or named
+        num_bytes = path.stat().st_size
+    except OSError:
+        return Skipped(reason="file cannot be read", location=name)
+    if not is_file or form not in FORMATS or (form == ".parquet" and compression):
+        return Skipped(
+            reason=f"file type not read: {_printable(Path(path.suffix)) if path.suffix else 'no suffix'}",
+            location=name,
+        )
+    return Source(path, name, form, compression, named, num_bytes)
+
+
+def _printable(name: Path) -> str:
+    # File names are bytes and may be no UTF-8; ids and the manifest are.
+    return os.fsencode(name.as_posix()).decode("utf-8", "replace")
+
+
+def _nearest_hint(path: Path) -> str:
+    if not path.parent.is_dir():
+        return f"; the folder {path.parent} does not exist either, so check the spelling of the whole path"
+    try:
+        near = difflib.get_close_matches(path.name, os.listdir(path.parent), n=1)
+    except OSError:
+        near = []
+    return f"; did you mean {path.parent / near[0]}?" if near else "; check the spelling of the path"
+
+
+class _CountedFile(io.RawIOBase):
+    """A source's bytes as they are on disk, counted, for progress on compressed files."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._file: BinaryIO = sys.stdin.buffer if source.path is None else source.path.open("rb")
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes."""
+        data = self._file.read(size)
+        self._source.bytes_read += len(data)
+        return data
+
+    def close(self) -> None:
+        """Close the file; standard input belongs to the caller."""
+        if not self.closed and self._source.path is not None:
+            self._file.close()
+        super().close()
+
+
+def read_chunks(source: Source) -> Iterator[bytes | Skipped]:
+    """The bytes of a source, decompressed, in pieces; a damaged or unreadable rest is one `Skipped`."""
+    try:
+        with _CountedFile(source) as file:
+            if source.compression == ".gz":
+                with gzip.GzipFile(fileobj=file) as expanded:
+                    while chunk := expanded.read(_CHUNK_BYTES):
+                        yield chunk
+            elif source.compression == ".zst":
+                yield from _read_zstd(file)
+            else:
+                while chunk := file.read(_CHUNK_BYTES):
+                    yield chunk
+    except (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError):
+        yield Skipped(reason="damaged compressed file (the rest of it)", location=source.name)
+    except OSError as error:
+        yield Skipped(reason=f"file cannot be read ({error.strerror or error})", location=source.name)
+
+
+def _read_zstd(file: _CountedFile) -> Iterator[bytes]:
+    # The library's own stream reader ends a truncated frame silently, so frames are followed by hand.
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES)
+    frame = decompressor.decompressobj()
+    started = False
+    pieces: list[bytes] = []
+    collected = 0
+    while step := file.read(_COMPRESSED_STEP_BYTES):
+        while step:
+            piece = frame.decompress(step)
+            started, step = True, b""
+            collected += len(piece)
+            pieces.append(piece)
+            if frame.eof:
+                step = frame.unused_data
+                frame, started = decompressor.decompressobj(), False
+        if collected >= _CHUNK_BYTES:
+            yield b"".join(pieces)
+            pieces, collected = [], 0
+    if pieces:
+        yield b"".join(pieces)
+    if started:
+        raise EOFError
+
+
+def read_lines(
+    chunks: Iterator[bytes | Skipped], name: str, limit: int | None = None
+) -> Iterator[tuple[int, bytes] | Skipped]:
+    r"""Lines with their number from 1, without the line end; a line over `limit` is one `Skipped`.
+
+    Examples:
+        >>> list(read_lines(iter([b"a\nb", b"c\n"]), "x"))
+        [(1, b'a'), (2, b'bc')]
+    """
+    limit = LINE_LIMIT_BYTES if limit is None else limit
+    number = 1
+    tail: list[bytes] = []
+    tail_bytes = 0
+    for chunk in chunks:
+        if isinstance(chunk, Skipped):
+            # What came before the damage is still good, except for the line that it cut.
+            tail, tail_bytes = [], 0
+            yield chunk
+            continue
+        first, newline, rest = chunk.partition(b"\n")
+        tail_bytes += len(first)
+        if tail_bytes <= limit:
+            tail.append(first)
+        else:
+            tail.clear()
+        if not newline:
+            continue
+        yield _line(number, tail, tail_bytes, limit, name)
+        number += 1
+        lines = rest.split(b"\n")
+        last = lines.pop()
+        for line in lines:
+            yield _line(number, [line], len(line), limit, name)
+            number += 1
+        tail, tail_bytes = ([last], len(last)) if len(last) <= limit else ([], len(last))
+    if tail_bytes:
+        yield _line(number, tail, tail_bytes, limit, name)
+
+
+def _line(
+    number: int, parts: list[bytes], num_bytes: int, limit: int, name: str
+) -> tuple[int, bytes] | Skipped:
+    if num_bytes > limit:
+        return Skipped(reason=f"line longer than {_size(limit)}", location=f"{name}:{number}")
+    return number, b"".join(parts)
+
+
+def _size(num_bytes: int) -> str:
+    return f"{num_bytes >> 20} MiB" if num_bytes >= 1 << 20 else f"{num_bytes} bytes"

@@ -1,0 +1,23 @@
+"""Encoder stage: the ragged tokens of N texts become N vectors, h = Encoder(x)."""
+
+from typing import TYPE_CHECKING, Any
+
+from llmagentos.encoder._config import EncoderConfig
+from llmagentos.encoder._encoder import Encoder
+from llmagentos.encoder._folder import Pooling
+from llmagentos.encoder._loading import load_encoder
+from llmagentos.encoder._static import StaticEncoder, static_mean
+
+if TYPE_CHECKING:
+    from llmagentos.encoder._transformer import TransformerEncoder
+
+__all__ = ["Encoder", "EncoderConfig", "Pooling", "StaticEncoder", "TransformerEncoder", "load_encoder", "static_mean"]
+
+
+def __getattr__(name: str) -> Any:
+    # transformers takes a second to import, and static models need none of it.
+    if name == "TransformerEncoder":
+        from llmagentos.encoder._transformer import TransformerEncoder
+
+        return TransformerEncoder
+    raise AttributeError(f"module {__name__} has no attribute {name}")

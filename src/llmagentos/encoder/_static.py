@@ -1,0 +1,142 @@
+"""The static encoder: the mean of learned token vectors, trained from nothing in minutes on a CPU.
+
+The gradient of a mean of table rows is what decides the speed. PyTorch sorts the tokens of the
+batch and adds row by row. Here the batch is seen as a sparse matrix A (texts x vocabulary) with
+h = A E: its transpose is a counting sort (0.5 ms for 130,000 tokens), and dE = A^T dh is one more sum
+over bags. 130,000 tokens, 512 dimensions, forward and backward: 42 ms instead of 53 on an idle core,
+69 instead of 235 with two threads on busy cores. Each row is summed in the order of the texts, so
+the result does not depend on the number of threads.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from jaxtyping import Float, Float32, Int64
+from safetensors.torch import save_file
+from scipy.sparse import csr_array
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from torch.nn import functional
+
+from llmagentos.encoder._encoder import Encoder
+from llmagentos.encoder._folder import write_modules
+
+
+class StaticEncoder(Encoder):
+    """Mean of learned token vectors.
+
+        h(x) = (1 / T) sum over t of E[x_t]
+
+    Args:
+        tokenizer: Its vocabulary gives the rows.
+        dimension: D, length of the vectors; 256 to 1,024 is usual.
+        token_weights: float32 (V,), scale of each token's first vector (for example inverse document
+            frequency), so that rare words count for more from the first step; default all 1.
+        seed: Of the random first vectors; rows are N(0, 1/D) times the token's weight.
+        name: For model cards and messages.
+
+    Example:
+        >>> from tokenizers import models
+        >>> tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "a": 1, "b": 2}, unk_token="[UNK]"))
+        >>> encoder = StaticEncoder(tokenizer, dimension=8)
+        >>> h = encoder(torch.tensor([1, 2, 1]), torch.tensor([0, 1, 1, 3]))  # "a", "", "b a"
+        >>> h.shape, h[1].abs().max().item()
+        (torch.Size([3, 8]), 0.0)
+    """
+
+    max_tokens = None
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        dimension: int = 512,
+        *,
+        token_weights: npt.NDArray[np.float32] | None = None,
+        seed: int = 0,
+        name: str = "static",
+    ) -> None:
+        super().__init__()
+        self.name, self.tokenizer, self.dimension = name, tokenizer, dimension
+        generator = torch.Generator().manual_seed(seed)
+        rows = (
+            torch.randn(tokenizer.get_vocab_size(), dimension, generator=generator)
+            * max(dimension, 1) ** -0.5
+        )
+        if token_weights is not None:
+            rows *= torch.from_numpy(np.asarray(token_weights, np.float32))[:, None]
+        self.embedding = nn.Parameter(rows)
+
+    @classmethod
+    def from_table(cls, tokenizer: Tokenizer, table: Tensor, *, name: str = "static") -> "StaticEncoder":
+        """An encoder with the given vectors.
+
+        Args:
+            tokenizer: Its ids are the rows.
+            table: float32 (V, D); becomes the parameter without a copy.
+            name: For model cards and messages.
+
+        Returns:
+            The encoder.
+        """
+        encoder = cls(tokenizer, 0, name=name)
+        encoder.dimension, encoder.embedding = table.shape[1], nn.Parameter(table)
+        return encoder
+
+    def forward(self, tokens: Int64[Tensor, " t"], offsets: Int64[Tensor, " n+1"]) -> Float32[Tensor, "n d"]:
+        """Mean vector of each text, float32 (N, D); an empty text gives zero. See `Encoder.forward`."""
+        return static_mean(self.embedding, tokens, offsets)
+
+    def save(self, folder: Path) -> None:
+        """Write a stock `StaticEmbedding` followed by `Normalize`. See `Encoder.save`."""
+        weights = {"embedding.weight": self.embedding.detach().cpu().contiguous()}
+        save_file(weights, folder / "model.safetensors")
+        self.tokenizer.save(str(folder / "tokenizer.json"))
+        write_modules(folder, dimension=self.dimension)
+
+
+def static_mean(
+    table: Float[Tensor, "v d"], tokens: Int64[Tensor, " t"], offsets: Int64[Tensor, " n+1"]
+) -> Float[Tensor, "n d"]:
+    """Mean of the table's rows over each text, with a fast and exact dense gradient on the CPU.
+
+    Args:
+        table: float (V, D).
+        tokens: int64 (T,), in [0, V).
+        offsets: int64 (N + 1,), increasing from 0 to T.
+
+    Returns:
+        float (N, D); zero for an empty text.
+    """
+    if table.device.type != "cpu":
+        return functional.embedding_bag(tokens, table, offsets, mode="mean", include_last_offset=True)
+    return cast(Callable[..., Tensor], _StaticMean.apply)(table, tokens, offsets)
+
+
+class _StaticMean(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, table: Tensor, tokens: Tensor, offsets: Tensor) -> Tensor:
+        # The sum is vectorised and the mean is not: 15 against 36 ms for 130,000 x 512.
+        lengths = offsets.diff().clamp_min_(1).to(table.dtype)[:, None]
+        ctx.save_for_backward(tokens, offsets, lengths)
+        ctx.num_rows = len(table)
+        return (
+            functional.embedding_bag(tokens, table, offsets, mode="sum", include_last_offset=True) / lengths
+        )
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        tokens, offsets, lengths = ctx.saved_tensors
+        # 32-bit indices halve the traffic; a batch stays far below 2^31 tokens.
+        ones = np.ones(len(tokens), np.bool_)
+        shape = (len(offsets) - 1, ctx.num_rows)
+        batch = csr_array((ones, tokens.int().numpy(), offsets.int().numpy()), shape=shape).tocsc()
+        texts, starts = torch.from_numpy(batch.indices), torch.from_numpy(batch.indptr)
+        gradient = functional.embedding_bag(
+            texts, gradient / lengths, starts, mode="sum", include_last_offset=True
+        )
+        return gradient, None, None

@@ -1,0 +1,204 @@
+"""Any Hugging Face backbone as an encoder: special tokens, micro-batches and pooling inside.
+
+Texts come ragged and without special tokens, because views are made in token space. Inside, they are
+sorted by length and cut into micro-batches of a token budget, so that little is padded.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import cast
+
+import torch
+from jaxtyping import Float32, Int64
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+
+from llmagentos.encoder._encoder import Encoder
+from llmagentos.encoder._folder import Pooling, read_json, write_json, write_modules
+from llmagentos.encoder._quiet import quiet_transformers
+from llmagentos.errors import ModelError
+
+# Written by transformers into each tokenizer_config.json; they tell how this machine loaded the
+# tokenizer and mean nothing on another.
+_LOCAL_TOKENIZER_KEYS = ("is_local", "local_files_only", "name_or_path")
+
+
+class TransformerEncoder(Encoder):
+    """A Transformer and a pooling of its last hidden states.
+
+        h(x) = pool over t of Transformer([prefix] x [suffix])_t, padding left out
+
+    Args:
+        backbone: From `AutoModel`, float32.
+        tokenizer: Its fast tokenizer; says which special tokens stand around a text.
+        pooling: `mean` over all tokens with the special ones, `cls` (first) or `lasttoken`.
+        max_seq_length: Longest input in tokens with the special ones; longer texts are cut at the end.
+            None = what tokenizer and backbone allow.
+        micro_batch_tokens: Token slots, padding included, that go through the backbone at once;
+            2,048 to 65,536 is usual.
+        name: For model cards and messages.
+
+    Raises:
+        ModelError: The tokenizer is slow (gives no offsets), does not belong to the backbone, or the
+            backbone is an encoder-decoder.
+    """
+
+    def __init__(
+        self,
+        backbone: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        *,
+        pooling: Pooling = "mean",
+        max_seq_length: int | None = None,
+        micro_batch_tokens: int = 8192,
+        name: str = "transformer",
+    ) -> None:
+        super().__init__()
+        if not isinstance(tokenizer, PreTrainedTokenizerFast):
+            raise ModelError(
+                f"the tokenizer of {name} is a slow one ({type(tokenizer).__name__}): it does not tell where "
+                "in the text a token stands, which views need; choose a model that has a tokenizer.json"
+            )
+        if backbone.config.is_encoder_decoder:
+            raise ModelError(
+                f"{name} is an encoder-decoder ({backbone.config.model_type}), which makes no "
+                "embeddings as it is; choose an encoder or a decoder-only model"
+            )
+        rows = len(cast(nn.Embedding, backbone.get_input_embeddings()).weight)
+        if len(tokenizer) > rows:
+            raise ModelError(
+                f"the tokenizer of {name} has {len(tokenizer)} tokens but the backbone only "
+                f"{rows} rows; they do not belong together, fetch the model again"
+            )
+        self.name, self.pooling, self.micro_batch_tokens = name, pooling, micro_batch_tokens
+        self.dimension = int(backbone.config.hidden_size)
+        self.backbone = backbone
+        # The first hidden state alone goes through BERT's pooler, which no embedding uses. It stays for
+        # the exported folder to be complete, and gets no gradient and no weight decay.
+        if isinstance(pooler := getattr(backbone, "pooler", None), nn.Module):
+            pooler.requires_grad_(False)
+        backbone.config.use_cache = False
+
+        self._pretrained_tokenizer = tokenizer
+        self.tokenizer = tokenizer.backend_tokenizer
+        # Saved tokenizers may cut and pad on their own: all-MiniLM-L6-v2's at 128 tokens.
+        self.tokenizer.no_truncation()
+        self.tokenizer.no_padding()
+        self._prefix, self._suffix = special_tokens(self.tokenizer, name)
+        self._pad = tokenizer.pad_token_id or 0
+        self.max_seq_length = max_seq_length or _longest(backbone, tokenizer)
+        num_special = len(self._prefix) + len(self._suffix)
+        self.max_tokens = None if self.max_seq_length is None else max(self.max_seq_length - num_special, 0)
+
+    def forward(self, tokens: Int64[Tensor, " t"], offsets: Int64[Tensor, " n+1"]) -> Float32[Tensor, "n d"]:
+        """Pooled last hidden states, float32 (N, D). See `Encoder.forward`.
+
+        A text without any token, special ones included, gives zero.
+        """
+        tokens, offsets = self._with_special_tokens(tokens, offsets)
+        lengths = offsets.diff()
+        order = lengths.argsort(descending=True, stable=True)
+        order = order[lengths[order] > 0]
+        h = torch.zeros(len(lengths), self.dimension, device=tokens.device)
+        if not len(order):
+            return h
+        vectors = [
+            self._embed(tokens, offsets[:-1][rows], lengths[rows])
+            for rows in _micro_batches(order, lengths[order].tolist(), self.micro_batch_tokens)
+        ]
+        return h.index_copy(0, order, torch.cat(vectors))
+
+    def save(self, folder: Path) -> None:
+        """Write a folder that sentence-transformers and transformers load. See `Encoder.save`."""
+        with quiet_transformers():
+            self.backbone.save_pretrained(folder)
+            self._pretrained_tokenizer.save_pretrained(folder)
+        config = read_json(folder / "tokenizer_config.json")
+        write_json(
+            folder / "tokenizer_config.json",
+            {key: value for key, value in config.items() if key not in _LOCAL_TOKENIZER_KEYS},
+        )
+        write_modules(
+            folder, dimension=self.dimension, pooling=self.pooling, max_seq_length=self.max_seq_length
+        )
+
+    def _with_special_tokens(self, tokens: Tensor, offsets: Tensor) -> tuple[Tensor, Tensor]:
+        """Cut each text to the longest allowed and put prefix and suffix around it."""
+        kept = offsets.diff()
+        if self.max_tokens is not None:
+            kept = kept.clamp_max(self.max_tokens)
+        prefix = torch.tensor(self._prefix, dtype=torch.int64, device=tokens.device)
+        suffix = torch.tensor(self._suffix, dtype=torch.int64, device=tokens.device)
+        new_offsets = torch.zeros_like(offsets)
+        torch.cumsum(kept + len(prefix) + len(suffix), 0, out=new_offsets[1:])
+        result = tokens.new_empty(int(new_offsets[-1]))
+        result[new_offsets[:-1, None] + torch.arange(len(prefix), device=tokens.device)] = prefix
+        result[new_offsets[1:, None] - len(suffix) + torch.arange(len(suffix), device=tokens.device)] = suffix
+        # Position of each kept token within its text, then in the old and in the new batch.
+        within = torch.arange(int(kept.sum()), device=tokens.device)
+        within -= torch.repeat_interleave(kept.cumsum(0) - kept, kept)
+        old = within + torch.repeat_interleave(offsets[:-1], kept)
+        new = within + torch.repeat_interleave(new_offsets[:-1] + len(prefix), kept)
+        result[new] = tokens[old]
+        return result, new_offsets
+
+    def _embed(self, tokens: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:
+        """Embeddings of one micro-batch, padded on the right to its longest text."""
+        grid = torch.arange(int(lengths[0]), device=tokens.device)
+        is_token = grid < lengths[:, None]
+        ids = tokens[(starts[:, None] + grid).clamp_max_(len(tokens) - 1)].masked_fill_(~is_token, self._pad)
+        hidden = self.backbone(input_ids=ids, attention_mask=is_token.long()).last_hidden_state
+        if self.pooling == "cls":
+            pooled: Tensor = hidden[:, 0]
+        elif self.pooling == "lasttoken":
+            pooled = hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]
+        else:
+            pooled = (hidden.float() * is_token[:, :, None]).sum(1) / lengths[:, None]
+        return pooled.float()
+
+
+def special_tokens(tokenizer: Tokenizer, name: str) -> tuple[list[int], list[int]]:
+    """The token ids that the tokenizer puts before and after one text, found by asking it.
+
+    Args:
+        tokenizer: With its post-processor; no padding, no truncation.
+        name: Of the model, for the message.
+
+    Returns:
+        Ids before and ids after a text; [] where there are none.
+
+    Raises:
+        ModelError: The tokenizer changes the text's own tokens when it adds special ones.
+    """
+    probes = ("a", "1", "中", *sorted(tokenizer.get_vocab()))
+    for probe in probes:
+        plain = tokenizer.encode(probe, add_special_tokens=False).ids
+        if not plain:
+            continue
+        encoding = tokenizer.encode(probe)
+        start = encoding.special_tokens_mask.index(0) if 0 in encoding.special_tokens_mask else 0
+        end = start + len(plain)
+        if encoding.ids[start:end] != plain:
+            break
+        return encoding.ids[:start], encoding.ids[end:]
+    raise ModelError(
+        f"the tokenizer of {name} gives a text other tokens when it adds its special tokens, which is not "
+        "supported; use a model whose tokenizer.json has a template post-processor"
+    )
+
+
+def _longest(backbone: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int | None:
+    """Longest input that tokenizer and backbone allow, as sentence-transformers derives it."""
+    limits = [tokenizer.model_max_length, getattr(backbone.config, "max_position_embeddings", None) or -1]
+    # Tokenizers without a limit say 10^30, XLNet says -1.
+    return min((int(limit) for limit in limits if 0 < limit < 1e9), default=None)
+
+
+def _micro_batches(order: Tensor, lengths: list[int], budget: int) -> Iterator[Tensor]:
+    """Cut rows, longest first, into runs whose padded size stays within the budget."""
+    start = 0
+    while start < len(lengths):
+        stop = start + max(1, budget // lengths[start])
+        yield order[start:stop]
+        start = stop

@@ -1,0 +1,41 @@
+"""Evaluation: anything with `encode` goes in, scores with intervals, trivial floors and baselines come out.
+
+report = evaluate(model, [load_task("STSB-test.tsv")], baselines={"before": untrained})
+report.headline            only what is above its trivial floor
+report.write_json("report.json")
+"""
+
+from ._bootstrap import Difference, Interval, bootstrap_interval, paired_bootstrap
+from ._evaluate import evaluate
+from ._html import write_report
+from ._measure import Encodes
+from ._pictures import Neighbour, NeighbourRow, Neighbours, TextMap, nearest_neighbours, text_map
+from ._report import Comparison, EvaluationReport, Headline, Score, ScoreDifference, TaskResult
+from ._tasks import ClassificationTask, RetrievalTask, STSTask, Task, load_task
+
+__all__ = [
+    "ClassificationTask",
+    "Comparison",
+    "Difference",
+    "Encodes",
+    "EvaluationReport",
+    "Headline",
+    "Interval",
+    "Neighbour",
+    "NeighbourRow",
+    "Neighbours",
+    "RetrievalTask",
+    "STSTask",
+    "Score",
+    "ScoreDifference",
+    "Task",
+    "TaskResult",
+    "TextMap",
+    "bootstrap_interval",
+    "evaluate",
+    "load_task",
+    "nearest_neighbours",
+    "paired_bootstrap",
+    "text_map",
+    "write_report",
+]

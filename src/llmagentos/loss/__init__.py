@@ -1,0 +1,14 @@
+"""Loss stage: two views of N texts, embedded, become one scalar and its diagnostics."""
+
+from llmagentos.loss._diagnostics import alignment, dimension_deviation, effective_rank, uniformity
+from llmagentos.loss._ntxent import LossConfig, NTXentLoss, ntxent
+
+__all__ = [
+    "LossConfig",
+    "NTXentLoss",
+    "alignment",
+    "dimension_deviation",
+    "effective_rank",
+    "ntxent",
+    "uniformity",
+]

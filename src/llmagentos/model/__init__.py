@@ -1,0 +1,7 @@
+"""Model stage: a trained encoder becomes a folder, and a folder an `EmbeddingModel`."""
+
+from llmagentos.model._card import CardScore, CardSource, ModelCard
+from llmagentos.model._embedding_model import EmbeddingModel
+from llmagentos.model._export import export_model
+
+__all__ = ["CardScore", "CardSource", "EmbeddingModel", "ModelCard", "export_model"]

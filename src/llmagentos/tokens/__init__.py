@@ -1,0 +1,26 @@
+"""Stage 2, tokens: a corpus becomes memory-mapped tokens, cut once into units and sentences.
+
+Text is tokenised once; every later view is index arithmetic over these arrays (design 2.1).
+Takes a `Corpus` (or any texts) and a tokenizer, gives a `TokenStore`.
+"""
+
+from llmagentos.tokens._batch import PROTECTED, SENTENCE_START, UNIT_START, TokenBatch
+from llmagentos.tokens._config import TokensConfig
+from llmagentos.tokens._encode import encode_texts
+from llmagentos.tokens._store import StoreProgress, TokenStore, build_store
+from llmagentos.tokens._tokenizer import train_tokenizer
+from llmagentos.tokens._units import mark_units
+
+__all__ = [
+    "PROTECTED",
+    "SENTENCE_START",
+    "UNIT_START",
+    "StoreProgress",
+    "TokenBatch",
+    "TokenStore",
+    "TokensConfig",
+    "build_store",
+    "encode_texts",
+    "mark_units",
+    "train_tokenizer",
+]

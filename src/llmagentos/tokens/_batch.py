@@ -1,0 +1,44 @@
+"""The one shape of text inside the package: a ragged batch of tokens with unit and sentence marks."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from jaxtyping import Int32, Int64, UInt8
+
+UNIT_START: Final = 1
+"""Flag bit: this token begins a unit (a word, in the sense of design 2.1)."""
+SENTENCE_START: Final = 2
+"""Flag bit: this token begins a sentence."""
+PROTECTED: Final = 4
+"""Flag bit: this token belongs to a unit that no operation may delete, replace or misspell."""
+
+
+@dataclass(frozen=True, slots=True)
+class TokenBatch:
+    """N texts as one flat array of tokens, without padding.
+
+    Attributes:
+        tokens: int32 (T,), token ids of all texts, one after the other.
+        offsets: int64 (N + 1,), text i is `tokens[offsets[i]:offsets[i + 1]]`; offsets[0] = 0.
+        flags: uint8 (T,), bits UNIT_START, SENTENCE_START, PROTECTED of each token. The first
+            token of every text that has tokens starts a unit and a sentence.
+
+    Example:
+        >>> tokens, flags = np.array([5, 6, 7], np.int32), np.array([3, 1, 3], np.uint8)
+        >>> batch = TokenBatch(tokens, np.array([0, 2, 3]), flags)
+        >>> len(batch), batch.lengths.tolist()
+        (2, [2, 1])
+    """
+
+    tokens: Int32[np.ndarray, " T"]
+    offsets: Int64[np.ndarray, " N+1"]
+    flags: UInt8[np.ndarray, " T"]
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    @property
+    def lengths(self) -> Int64[np.ndarray, " N"]:
+        """int64 (N,), tokens of each text."""
+        return np.diff(self.offsets)

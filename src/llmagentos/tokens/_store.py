@@ -1,0 +1,183 @@
+"""The token store: every text of a corpus, tokenised once, in memory-mapped arrays.
+
+    tokens.bin    uint16 or int32 (T,)   token ids, all texts one after the other
+    flags.bin     uint8  (T,)            UNIT_START, SENTENCE_START, PROTECTED of each token
+    offsets.bin   int64  (N + 1,)        text i is tokens[offsets[i]:offsets[i + 1]]
+    hashes.bin    uint64 (N,)            content hash: equal texts are no negatives of each other
+    groups.bin    uint64 (N,)            hash of the session, 0 for none
+    counts.bin    int64  (V,)            how often each entry of the vocabulary occurs
+    documents.bin int64  (V,)            in how many texts each entry occurs
+    tokenizer.json, store.json
+
+Only the rows of a batch are ever read, so resident memory does not grow with the corpus.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import xxhash
+from jaxtyping import Int64, UInt64
+from tokenizers import Tokenizer
+
+from llmagentos.corpus import Document
+from llmagentos.errors import InputError
+from llmagentos.tokens._batch import TokenBatch
+from llmagentos.tokens._encode import encode_texts
+
+# Texts tokenised together: enough to keep the tokenizer's threads busy, small enough (about 2 MB of
+# text) that memory stays flat.
+_CHUNK_TEXTS = 2_048
+
+
+@dataclass(frozen=True, slots=True)
+class StoreProgress:
+    """What `build_store` has tokenised so far."""
+
+    num_documents: int
+    num_tokens: int
+
+
+class TokenStore:
+    """The texts of a corpus as tokens, read by row number.
+
+    Args:
+        folder: what `build_store` wrote.
+
+    Raises:
+        InputError: the folder is no token store, or is damaged.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            meta = json.loads((folder / "store.json").read_text(encoding="utf-8"))
+            self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+            self.num_documents: int = meta["num_documents"]
+            self.num_tokens: int = meta["num_tokens"]
+            self._tokens = _open(folder / "tokens.bin", np.dtype(meta["token_dtype"]), self.num_tokens)
+            self._flags = _open(folder / "flags.bin", np.dtype(np.uint8), self.num_tokens)
+            self._offsets = _open(folder / "offsets.bin", np.dtype(np.int64), self.num_documents + 1)
+            self.hashes: UInt64[np.ndarray, " N"] = _open(
+                folder / "hashes.bin", np.dtype(np.uint64), self.num_documents
+            )
+            self.groups: UInt64[np.ndarray, " N"] = _open(
+                folder / "groups.bin", np.dtype(np.uint64), self.num_documents
+            )
+            self.token_counts: Int64[np.ndarray, " V"] = np.fromfile(folder / "counts.bin", np.int64)
+            self.document_counts: Int64[np.ndarray, " V"] = np.fromfile(folder / "documents.bin", np.int64)
+        except (OSError, KeyError, ValueError) as error:
+            raise InputError(f"{folder} is not a complete token store ({error}); build it again") from error
+
+    def __len__(self) -> int:
+        return self.num_documents
+
+    def batch(self, indices: Int64[np.ndarray, " B"], *, limit: int | None = None) -> TokenBatch:
+        """The texts of some rows, in the order asked for.
+
+        Args:
+            indices: int64 (B,), row numbers in [0, num_documents).
+            limit: take only the first `limit` tokens of each text.
+
+        Returns:
+            B texts as a `TokenBatch`.
+        """
+        starts = self._offsets[indices]
+        lengths = self._offsets[indices + 1] - starts
+        if limit is not None:
+            lengths = np.minimum(lengths, limit)
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        rows = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
+        return TokenBatch(
+            tokens=self._tokens[rows].astype(np.int32), offsets=offsets, flags=self._flags[rows]
+        )
+
+
+def build_store(
+    documents: Iterable[Document],
+    tokenizer: Tokenizer,
+    folder: Path,
+    *,
+    on_progress: Callable[[StoreProgress], None] | None = None,
+) -> TokenStore:
+    """Tokenise documents into a new token store.
+
+    Args:
+        documents: read once, in order; row i of the store is the i-th document with any token.
+        tokenizer: reports offsets; truncation and padding are switched off in the copy that is
+            stored.
+        folder: created; written beside it and renamed at the end, so it is whole or absent.
+        on_progress: called after every 2,048 texts.
+
+    Returns:
+        The opened store.
+
+    Raises:
+        InputError: no document has any token.
+    """
+    tokenizer = Tokenizer.from_str(tokenizer.to_str())
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    size = max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
+    dtype = np.dtype(np.uint16 if size <= 65_536 else np.int32)
+    partial = folder.with_name(folder.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    counts, documents_with = np.zeros(size, np.int64), np.zeros(size, np.int64)
+    num_documents = num_tokens = 0
+    with ExitStack() as files:
+        tokens, flags, offsets, hashes, groups = (
+            files.enter_context((partial / f"{name}.bin").open("wb"))
+            for name in ("tokens", "flags", "offsets", "hashes", "groups")
+        )
+        offsets.write(np.int64(0).tobytes())
+        for chunk in _chunks(documents, _CHUNK_TEXTS):
+            batch = encode_texts([document.text for document in chunk], tokenizer)
+            kept = np.flatnonzero(batch.lengths > 0)
+            tokens.write(batch.tokens.astype(dtype).tobytes())
+            flags.write(batch.flags.tobytes())
+            offsets.write((batch.offsets[1:][kept] + num_tokens).tobytes())
+            hashes.write(np.array([_hash(chunk[i].text) for i in kept], np.uint64).tobytes())
+            groups.write(
+                np.array([_hash(chunk[i].group) if chunk[i].group else 0 for i in kept], np.uint64).tobytes()
+            )
+            counts += np.bincount(batch.tokens, minlength=size)
+            pairs = np.unique(np.repeat(np.arange(len(chunk)), batch.lengths) * size + batch.tokens)
+            documents_with += np.bincount(pairs % size, minlength=size)
+            num_documents += len(kept)
+            num_tokens += len(batch.tokens)
+            if on_progress is not None:
+                on_progress(StoreProgress(num_documents, num_tokens))
+    if num_documents == 0:
+        shutil.rmtree(partial)
+        raise InputError(
+            "no text has a single token for this tokenizer; give text in a language that it knows"
+        )
+    counts.tofile(partial / "counts.bin")
+    documents_with.tofile(partial / "documents.bin")
+    tokenizer.save(str(partial / "tokenizer.json"))
+    meta = {"num_documents": num_documents, "num_tokens": num_tokens, "token_dtype": dtype.name}
+    (partial / "store.json").write_text(json.dumps(meta), encoding="utf-8")
+    partial.rename(folder)
+    return TokenStore(folder)
+
+
+def _chunks(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
+    iterator = iter(documents)
+    while chunk := list(islice(iterator, size)):
+        yield chunk
+
+
+def _hash(text: str) -> int:
+    return xxhash.xxh3_64_intdigest(text.encode())
+
+
+def _open(path: Path, dtype: np.dtype, length: int) -> np.ndarray:
+    array = np.memmap(path, dtype, mode="r")
+    if len(array) != length:
+        raise ValueError(f"{path.name} has {len(array):,} entries where {length:,} are due")
+    return array

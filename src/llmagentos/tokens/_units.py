@@ -1,0 +1,57 @@
+"""The unit rule: which tokens together are one word, from the tokenizer's own offsets.
+
+Tokens whose character spans overlap form one unit; in scripts written with spaces, tokens up to
+the next white space or punctuation form one; in scripts without spaces each remaining token is
+one; a lone space token belongs to the following unit (design 2.1). `word_ids()` is never asked:
+with SentencePiece it makes a whole Chinese sentence one word.
+"""
+
+import numpy as np
+from jaxtyping import Bool, Int64, UInt8
+
+from llmagentos.tokens._characters import CLASS, PUNCTUATION, SPACE, WORD
+
+
+def mark_units(
+    classes: UInt8[np.ndarray, " C"],
+    starts: Int64[np.ndarray, " T"],
+    ends: Int64[np.ndarray, " T"],
+    first: Bool[np.ndarray, " T"],
+) -> Bool[np.ndarray, " T"]:
+    """Mark the tokens that begin a unit.
+
+    Args:
+        classes: uint8 (C,), the character table's entry for each character of all texts.
+        starts: int64 (T,), first character of each token, counted over all texts.
+        ends: int64 (T,), one past the last character of each token.
+        first: bool (T,), the first token of each text.
+
+    Returns:
+        bool (T,), true where a unit begins.
+
+    Example:
+        >>> from llmagentos.tokens._characters import character_table, code_points
+        >>> text = "unit tests, 中文"  # tokens: unit | test | s | , | 中 | 文
+        >>> spans = np.array([(0, 4), (5, 9), (9, 10), (10, 11), (12, 13), (13, 14)])
+        >>> first = np.array([True] + [False] * 5)
+        >>> mark_units(character_table()[code_points(text)], spans[:, 0], spans[:, 1], first).tolist()
+        [True, True, False, True, True, True]
+    """
+    if len(starts) == 0:
+        return np.zeros(0, bool)
+    head = classes[np.minimum(starts, len(classes) - 1)] & CLASS
+    tail = classes[np.maximum(ends - 1, 0)] & CLASS
+    empty = ends <= starts
+    # A token may carry the space before its word (byte-level BPE, SentencePiece): it is a lone
+    # space only if it has no other character.
+    spaces = np.concatenate([[0], np.cumsum(classes & CLASS == SPACE)])
+    lone_space = (spaces[ends] - spaces[starts] == ends - starts) & ~empty
+
+    previous_end = np.concatenate([[0], ends[:-1]])
+    previous_tail = np.concatenate([[np.uint8(PUNCTUATION)], tail[:-1]])
+    after_space = np.concatenate([[False], lone_space[:-1]])
+    overlaps = (starts < previous_end) | empty
+    continues = (starts == previous_end) & (head == WORD) & (previous_tail == WORD)
+    joined = overlaps | continues | (after_space & ~lone_space)
+    units: Bool[np.ndarray, " T"] = first | ~joined
+    return units

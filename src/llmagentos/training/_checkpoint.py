@@ -1,0 +1,130 @@
+"""Checkpoints: weights and optimiser as safetensors, everything else as JSON, whole or absent.
+
+    checkpoints/step-00000500/state.safetensors    encoder.NAME, optimizer.INDEX.NAME
+    checkpoints/step-00000500/run.json             step, total steps, threads, configuration
+
+A checkpoint is written beside its place and renamed, and the one before it is removed only after
+that. Nothing is ever pickled.
+"""
+
+import json
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from llmagentos.errors import OutputError, TrainingError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunState:
+    """What a run must know to go on exactly, besides weights and optimiser.
+
+    Attributes:
+        step: steps done.
+        total_steps: resolved once; the learning rate depends on it.
+        num_threads: of PyTorch; sums depend on it in the last bit.
+        config: the resolved training configuration and recipe, as plain values.
+    """
+
+    step: int
+    total_steps: int
+    num_threads: int
+    config: dict[str, Any]
+
+
+def save_checkpoint(
+    folder: Path, encoder: torch.nn.Module, optimizer: torch.optim.Optimizer, state: RunState
+) -> Path:
+    """Write one checkpoint and remove older ones.
+
+    Args:
+        folder: of all checkpoints of the run.
+        encoder: its parameters and buffers are saved.
+        optimizer: its state is saved.
+        state: the rest.
+
+    Returns:
+        The folder of the new checkpoint.
+
+    Raises:
+        OutputError: the disk is full or read-only; the checkpoint before stays.
+    """
+    target = folder / f"step-{state.step:08d}"
+    partial = folder / f".step-{state.step:08d}.partial"
+    tensors = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        tensors |= {
+            f"optimizer.{index}.{name}": tensor for name, tensor in values.items() if tensor is not None
+        }
+    try:
+        shutil.rmtree(partial, ignore_errors=True)
+        partial.mkdir(parents=True)
+        save_file(
+            {name: tensor.contiguous() for name, tensor in tensors.items()}, partial / "state.safetensors"
+        )
+        (partial / "run.json").write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
+        shutil.rmtree(target, ignore_errors=True)
+        partial.rename(target)
+    except (OSError, SafetensorError) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise OutputError(
+            f"the checkpoint {target} cannot be written ({error}); free some space "
+            f"and go on from the checkpoint before with --resume"
+        ) from error
+    for older in folder.glob("step-*"):
+        if older != target:
+            shutil.rmtree(older)
+    return target
+
+
+def latest_checkpoint(folder: Path) -> Path | None:
+    """The newest complete checkpoint of a run, or None."""
+    return max(folder.glob("step-*"), default=None)
+
+
+def read_state(checkpoint: Path) -> RunState:
+    """What a checkpoint says of its run.
+
+    Raises:
+        TrainingError: the checkpoint is damaged.
+    """
+    try:
+        return RunState(**json.loads((checkpoint / "run.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise TrainingError(
+            f"the checkpoint {checkpoint} is damaged ({error}); train again without it"
+        ) from error
+
+
+def load_checkpoint(checkpoint: Path, encoder: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+    """Put the weights and the optimiser's state of a checkpoint back.
+
+    Args:
+        checkpoint: from `latest_checkpoint`.
+        encoder: of the same shape; changed.
+        optimizer: over the same parameters; changed.
+
+    Raises:
+        TrainingError: the checkpoint is damaged or belongs to another encoder.
+    """
+    try:
+        tensors = load_file(checkpoint / "state.safetensors")
+        encoder.load_state_dict(
+            {name.removeprefix("encoder."): t for name, t in tensors.items() if name.startswith("encoder.")}
+        )
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise TrainingError(
+            f"the checkpoint {checkpoint} does not fit ({error}); train again without --resume"
+        ) from error
+    state = optimizer.state_dict()
+    state["state"] = {}
+    for name, tensor in tensors.items():
+        if name.startswith("optimizer."):
+            _, index, key = name.split(".", 2)
+            state["state"].setdefault(int(index), {})[key] = tensor
+    optimizer.load_state_dict(state)

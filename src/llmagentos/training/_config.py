@@ -1,0 +1,63 @@
+"""Settings of the training stage, and what they become for one encoder and one corpus."""
+
+from dataclasses import replace
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class TrainingConfig:
+    """How an encoder is trained. What is None is chosen for the encoder by `resolved`.
+
+    Args:
+        batch_size: N, texts a step (so N pairs and 2N views); a corpus with fewer texts gives fewer.
+        learning_rate: the peak, after the warm-up.
+        max_tokens: longest view.
+        seed: of the order of the texts, the views, first weights and dropout.
+        optimizer: AdamW, or SGD with momentum 0.9.
+        weight_decay: decoupled, on matrices only.
+        warmup_steps: steps over which the learning rate rises from 0; at most a tenth of the run.
+        max_gradient_norm: gradients longer than this are shortened to it.
+        max_epochs: ends a run on little text before its time is over.
+        checkpoint_steps: steps between checkpoints.
+        precision: of the encoder's products; weights, loss and reductions stay fp32.
+
+    Example:
+        >>> TrainingConfig(batch_size=32).resolved(pretrained=True).learning_rate
+        3e-05
+    """
+
+    batch_size: Annotated[
+        int | None, Field(ge=2, le=1_000_000, description="64 to 256 for a Transformer, 1024 for static")
+    ] = None
+    learning_rate: Annotated[
+        float | None, Field(gt=0, le=10, description="1e-5 to 1e-4 for a Transformer, 5e-3 for static")
+    ] = None
+    max_tokens: Annotated[int | None, Field(ge=2, le=1_000_000, description="64 to 512 is usual")] = None
+    seed: Annotated[int, Field(ge=0, lt=2**63, description="any whole number from 0")] = 0
+    optimizer: Annotated[Literal["adamw", "sgd"], Field(description="adamw or sgd")] = "adamw"
+    weight_decay: Annotated[float, Field(ge=0, le=1, description="0 to 0.1 is usual")] = 0.0
+    warmup_steps: Annotated[int, Field(ge=0, description="10 to 1000 is usual")] = 50
+    max_gradient_norm: Annotated[float, Field(gt=0, description="1.0 is usual")] = 1.0
+    max_epochs: Annotated[int, Field(ge=1, description="10 to 200 is usual")] = 100
+    checkpoint_steps: Annotated[int, Field(ge=1, description="100 to 10000 is usual")] = 500
+    precision: Annotated[Literal["fp32", "bf16", "fp16"], Field(description="fp32, bf16 or fp16")] = "fp32"
+
+    def resolved(self, *, pretrained: bool) -> "TrainingConfig":
+        """The same settings with nothing left open.
+
+        Args:
+            pretrained: the encoder starts from trained weights (a Transformer), not from nothing.
+
+        Returns:
+            A config whose batch_size, learning_rate and max_tokens are numbers.
+        """
+        usual = (128, 3e-5, 128) if pretrained else (1024, 5e-3, 256)
+        return replace(
+            self,
+            batch_size=self.batch_size or usual[0],
+            learning_rate=self.learning_rate or usual[1],
+            max_tokens=self.max_tokens or usual[2],
+        )

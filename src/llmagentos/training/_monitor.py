@@ -1,0 +1,154 @@
+"""What a run tells of itself: a row of numbers every few steps, and an alarm at collapse."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from llmagentos.errors import CollapseError
+from llmagentos.loss import alignment, dimension_deviation, effective_rank, uniformity
+
+# At chance the deviation is 1, at collapse 0. Trained encoders stay above 0.5; a healthy
+# all-MiniLM-L6-v2 has 0.98.
+_COLLAPSED_DEVIATION: Final = 0.1
+_PATIENCE: Final = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Metrics:
+    """One row of a run's log.
+
+    Attributes:
+        step: steps done.
+        total_steps: steps of the whole run.
+        epoch: passes over the texts begun before this step.
+        seconds: since training began, over all restarts.
+        loss: NT-Xent of the batch, nats; log(2N - 1) at chance.
+        alignment: of the two views, 0 to 4, 2 at chance; lower is better.
+        uniformity: of the first views, 0 at collapse, about -4 at best.
+        effective_rank: dimensions in use by the first views, 1 at collapse.
+        dimension_deviation: 0 at collapse, 1 at chance.
+        gradient_norm: before clipping.
+        learning_rate: of this step.
+        texts_per_second: since the row before.
+        tokens_per_second: of both views, since the row before.
+    """
+
+    step: int
+    total_steps: int
+    epoch: int
+    seconds: float
+    loss: float
+    alignment: float
+    uniformity: float
+    effective_rank: float
+    dimension_deviation: float
+    gradient_norm: float
+    learning_rate: float
+    texts_per_second: float
+    tokens_per_second: float
+
+
+@torch.no_grad()
+def diagnose(h_a: Tensor, h_b: Tensor) -> dict[str, float]:
+    """The diagnostics of one batch of views.
+
+    Args:
+        h_a: first views, float (N, D), N >= 2.
+        h_b: second views, float (N, D).
+
+    Returns:
+        alignment, uniformity, effective_rank and dimension_deviation; over at most 512 texts, which
+        keeps the cost below a hundredth of a step's.
+    """
+    h_a, h_b = h_a[:512].float(), h_b[:512].float()
+    return {
+        "alignment": alignment(h_a, h_b).item(),
+        "uniformity": uniformity(h_a).item(),
+        "effective_rank": effective_rank(h_a).item(),
+        "dimension_deviation": dimension_deviation(h_a).item(),
+    }
+
+
+class CollapseAlarm:
+    """Stops a run whose embeddings have become one point in three rows running."""
+
+    def __init__(self) -> None:
+        self._rows = 0
+
+    def check(self, row: Metrics) -> None:
+        """Look at the next row.
+
+        Raises:
+            CollapseError: the third collapsed row running.
+        """
+        self._rows = self._rows + 1 if row.dimension_deviation < _COLLAPSED_DEVIATION else 0
+        if self._rows >= _PATIENCE:
+            raise CollapseError(
+                f"the embeddings collapsed at step {row.step}: all texts have nearly the same vector "
+                f"(deviation {row.dimension_deviation:.3f}, 1 is healthy; uniformity {row.uniformity:.2f}); "
+                f"try a lower learning rate than {row.learning_rate:g} (training.learning_rate) or stronger "
+                "views (views.preset); the last good checkpoint is kept"
+            )
+
+
+class MetricsLog:
+    """Rows to a JSONL file and to TensorBoard.
+
+    Args:
+        folder: holds metrics.jsonl and tensorboard/.
+        step: rows after this step, left by a run that was killed, are dropped.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
+        # Imported here: tensorboard takes a second that --help must not wait for.
+        from torch.utils.tensorboard import SummaryWriter
+
+        path = folder / "metrics.jsonl"
+        kept = [row for row in read_metrics(path) if row.step <= step]
+        partial = folder / ".metrics.jsonl.partial"
+        partial.write_text("".join(json.dumps(asdict(row)) + "\n" for row in kept), encoding="utf-8")
+        partial.replace(path)
+        self.seconds = kept[-1].seconds if kept else 0.0
+        self._file = path.open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
+
+    def write(self, row: Metrics) -> None:
+        """Append a row; it is on disk when this returns."""
+        self._file.write(json.dumps(asdict(row)) + "\n")
+        self._file.flush()
+        for name, value in asdict(row).items():
+            if name not in ("step", "total_steps"):
+                self._board.add_scalar(name, value, row.step)
+
+    def close(self) -> None:
+        """Flush and close both."""
+        self._file.close()
+        self._board.close()
+
+
+@contextmanager
+def metrics_log(folder: Path, step: int) -> Iterator[MetricsLog]:
+    """A `MetricsLog` that is closed whatever happens."""
+    log = MetricsLog(folder, step)
+    try:
+        yield log
+    finally:
+        log.close()
+
+
+def read_metrics(path: Path) -> list[Metrics]:
+    """The rows of a metrics.jsonl; a last line that a killed run left unfinished is skipped."""
+    rows: list[Metrics] = []
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                rows.append(Metrics(**json.loads(line)))
+            except (ValueError, TypeError):
+                break
+    return rows

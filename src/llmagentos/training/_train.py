@@ -1,0 +1,299 @@
+"""The training loop: the six steps of the seed, and what keeps them safe.
+
+Everything random is a pure function of (seed, step), and everything that was decided on the way
+(number of steps, threads) is in the checkpoint, so a run that was killed goes on bit for bit.
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from llmagentos.encoder import Encoder
+from llmagentos.errors import NonFiniteLossError, TrainingError
+from llmagentos.loss import NTXentLoss
+from llmagentos.tokens import TokenBatch
+from llmagentos.training._checkpoint import (
+    RunState,
+    latest_checkpoint,
+    load_checkpoint,
+    read_state,
+    save_checkpoint,
+)
+from llmagentos.training._config import TrainingConfig
+from llmagentos.training._monitor import CollapseAlarm, Metrics, diagnose, metrics_log
+from llmagentos.training._order import batch_at
+from llmagentos.training._schedule import learning_rate_at
+from llmagentos.views import ViewBatch, Views, text_keys
+
+WARMUP_STEPS: Final = 20
+"""Steps that are timed before `--minutes` becomes a number of steps."""
+_ROWS_PER_RUN: Final = 200
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Budget:
+    """When a run ends: after a number of steps, or at a time.
+
+    Attributes:
+        steps: number of steps, or None.
+        deadline: `time.monotonic()` at which the last step is to be done, or None. It is turned into
+            a number of steps once, after 20 steps.
+
+    With neither, the run ends after `TrainingConfig.max_epochs`, which ends every run.
+    """
+
+    steps: int | None = None
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingResult:
+    """What a finished run did.
+
+    Attributes:
+        steps: steps done in all.
+        epochs: passes over the texts, with a fraction.
+        seconds: of training, over all restarts.
+        checkpoint: the last one.
+    """
+
+    steps: int
+    epochs: float
+    seconds: float
+    checkpoint: Path
+
+
+def train_encoder(
+    encoder: Encoder,
+    views: Views,
+    num_texts: int,
+    loss: NTXentLoss,
+    config: TrainingConfig,
+    budget: Budget,
+    folder: Path,
+    *,
+    recipe: dict[str, Any] | None = None,
+    resume: bool = False,
+    on_metrics: Callable[[Metrics], None] | None = None,
+) -> TrainingResult:
+    """Train an encoder on pairs of views.
+
+    Args:
+        encoder: changed in place; on the device on which to train.
+        views: makes the pairs.
+        num_texts: texts in the store that `views` reads.
+        loss: NT-Xent.
+        config: resolved (nothing None).
+        budget: when to end.
+        folder: for checkpoints/, metrics.jsonl and tensorboard/.
+        recipe: plain values stored in each checkpoint; a resumed run must have the same.
+        resume: go on from the newest checkpoint in `folder`, if there is one.
+        on_metrics: called with every row of metrics, about 200 times a run.
+
+    Returns:
+        Steps, epochs, seconds and the last checkpoint.
+
+    Raises:
+        TrainingError: fewer than 2 texts; a checkpoint that does not belong to this run.
+        NonFiniteLossError: the loss became NaN or infinite.
+        CollapseError: all embeddings became one.
+        OutputError: a checkpoint cannot be written.
+    """
+    if num_texts < 2:
+        raise TrainingError(f"contrastive learning needs at least 2 texts, got {num_texts}; give more text")
+    batch_size = min(config.batch_size or num_texts, num_texts)
+    longest_run = config.max_epochs * (num_texts // batch_size)
+    state = RunState(
+        step=0,
+        total_steps=min(budget.steps or longest_run, longest_run),
+        num_threads=torch.get_num_threads(),
+        config={"training": asdict(config), **(recipe or {})},
+    )
+    optimizer = make_optimizer(encoder, config)
+    checkpoints = folder / "checkpoints"
+    folder.mkdir(parents=True, exist_ok=True)
+    if resume and (checkpoint := latest_checkpoint(checkpoints)) is not None:
+        stored = read_state(checkpoint)
+        if stored.config != state.config:
+            raise TrainingError(
+                f"{checkpoint} was made with other settings ({_difference(stored.config, state.config)}); "
+                "go on with the same settings, or train anew into another --out"
+            )
+        state = stored
+        load_checkpoint(checkpoint, encoder, optimizer)
+        torch.set_num_threads(state.num_threads)
+        budget = Budget(steps=state.total_steps)
+
+    encoder.train()
+    alarm, clock = CollapseAlarm(), _Clock()
+    with metrics_log(folder, state.step) as log:
+        for step in range(state.step, longest_run):
+            if step >= state.total_steps:
+                break
+            learning_rate = learning_rate_at(
+                step,
+                peak=config.learning_rate or 0.0,
+                warmup_steps=config.warmup_steps,
+                total_steps=state.total_steps,
+            )
+            torch.manual_seed(_step_seed(config.seed, step))  # for dropout
+            # The six steps of the seed.
+            epoch, indices = batch_at(step, batch_size=batch_size, size=num_texts, seed=config.seed)
+            pairs = views.views(indices, seed=config.seed, epoch=epoch, max_tokens=config.max_tokens or 1)
+            h_a, h_b = encode_pairs(encoder, pairs, config.precision)
+            batch_loss = loss(h_a, h_b, hashes=pairs.hashes, groups=pairs.groups)
+            gradient_norm = backward(batch_loss, encoder, optimizer, config.max_gradient_norm)
+            update(optimizer, learning_rate)
+
+            state = replace(state, step=step + 1)
+            clock.count(texts=batch_size, tokens=len(pairs.a.tokens) + len(pairs.b.tokens))
+            if not torch.isfinite(batch_loss):
+                raise NonFiniteLossError(
+                    f"the loss became {batch_loss.item()} at step {state.step}; try a learning rate lower than "
+                    f"{config.learning_rate:g} (training.learning_rate) or precision fp32 (training.precision); "
+                    "the last good checkpoint is kept"
+                )
+            if budget.deadline is not None and state.step == WARMUP_STEPS:
+                state = replace(
+                    state, total_steps=min(clock.steps_until(budget.deadline) + state.step, longest_run)
+                )
+            if (
+                state.step % max(1, state.total_steps // _ROWS_PER_RUN) == 0
+                or state.step == state.total_steps
+            ):
+                texts_per_second, tokens_per_second = clock.rates()
+                row = Metrics(
+                    step=state.step,
+                    total_steps=state.total_steps,
+                    epoch=epoch,
+                    seconds=log.seconds + clock.seconds,
+                    loss=batch_loss.item(),
+                    gradient_norm=gradient_norm,
+                    learning_rate=learning_rate,
+                    texts_per_second=texts_per_second,
+                    tokens_per_second=tokens_per_second,
+                    **diagnose(h_a, h_b),
+                )
+                log.write(row)
+                if on_metrics is not None:
+                    on_metrics(row)
+                alarm.check(row)
+            if state.step % config.checkpoint_steps == 0 and state.step < state.total_steps:
+                save_checkpoint(checkpoints, encoder, optimizer, state)
+        seconds = log.seconds + clock.seconds
+    encoder.eval()
+    checkpoint = save_checkpoint(checkpoints, encoder, optimizer, state)
+    return TrainingResult(
+        steps=state.step, epochs=state.step * batch_size / num_texts, seconds=seconds, checkpoint=checkpoint
+    )
+
+
+def make_optimizer(encoder: Encoder, config: TrainingConfig) -> torch.optim.Optimizer:
+    """The optimiser over everything that can be trained; decay on matrices only."""
+    parameters = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=0.0, momentum=0.9)
+    return torch.optim.AdamW(groups, lr=0.0, fused=True)
+
+
+def encode_pairs(encoder: Encoder, pairs: ViewBatch, precision: str) -> tuple[Tensor, Tensor]:
+    """Embed both views of N texts in one pass.
+
+    Args:
+        encoder: any.
+        pairs: N pairs.
+        precision: fp32, bf16 or fp16, of the products inside the encoder.
+
+    Returns:
+        h_a, h_b: float32 (N, D) each, not normalised.
+    """
+    tokens, offsets = joined(pairs.a, pairs.b)
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    autocast: AbstractContextManager[None] = (
+        nullcontext() if dtype is None else torch.autocast(encoder.device.type, dtype)
+    )
+    with autocast:
+        h = encoder(tokens.to(encoder.device), offsets.to(encoder.device))
+    h_a, h_b = h.float().split(len(pairs.a))
+    return h_a, h_b
+
+
+def joined(a: TokenBatch, b: TokenBatch) -> tuple[Tensor, Tensor]:
+    """Two batches as one: int64 tokens (T,) and offsets (2N + 1,)."""
+    tokens = torch.cat([torch.from_numpy(a.tokens), torch.from_numpy(b.tokens)]).long()
+    offsets = torch.cat([torch.from_numpy(a.offsets), torch.from_numpy(b.offsets[1:]) + len(a.tokens)])
+    return tokens, offsets
+
+
+def backward(
+    loss: Tensor, encoder: Encoder, optimizer: torch.optim.Optimizer, max_gradient_norm: float
+) -> float:
+    """Gradients of the loss, shortened to `max_gradient_norm`; returns their norm before that."""
+    optimizer.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss)
+    return torch.nn.utils.clip_grad_norm_(encoder.parameters(), max_gradient_norm).item()
+
+
+def update(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+    """One step of Adam or SGD."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+    optimizer.step()
+
+
+class _Clock:
+    """Seconds since the run began, the speed since the last look, and the time a step takes."""
+
+    def __init__(self) -> None:
+        self._start = self._looked = self._stepped = time.monotonic()
+        self._texts = self._tokens = 0
+        self._step_seconds: list[float] = []
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._start
+
+    def count(self, *, texts: int, tokens: int) -> None:
+        now = time.monotonic()
+        self._texts, self._tokens = self._texts + texts, self._tokens + tokens
+        if len(self._step_seconds) < WARMUP_STEPS:
+            self._step_seconds.append(now - self._stepped)
+        self._stepped = now
+
+    def rates(self) -> tuple[float, float]:
+        now = time.monotonic()
+        seconds = max(now - self._looked, 1e-9)
+        rates = self._texts / seconds, self._tokens / seconds
+        self._looked, self._texts, self._tokens = now, 0, 0
+        return rates
+
+    def steps_until(self, deadline: float) -> int:
+        # The first five steps warm caches and allocators up and are no measure of the rest.
+        settled = self._step_seconds[5:]
+        return max(0, int((deadline - time.monotonic()) / (sum(settled) / len(settled))))
+
+
+def _step_seed(seed: int, step: int) -> int:
+    return int(text_keys(seed, 0, np.array([step]))[0] >> np.uint64(1))
+
+
+def _difference(stored: dict[str, Any], given: dict[str, Any], path: str = "") -> str:
+    """The first setting in which two configurations differ, in words."""
+    for key in sorted(stored.keys() | given.keys()):
+        old, new = stored.get(key), given.get(key)
+        if isinstance(old, dict) and isinstance(new, dict) and old != new:
+            return _difference(old, new, f"{path}{key}.")
+        if old != new:
+            return f"{path}{key} was {old!r} and is {new!r}"
+    return "nothing"

@@ -1,0 +1,244 @@
+"""What became of one text: its edit log, and the view as pieces that can be shown.
+
+Nothing is recorded while views are made. The steps of a view hold unit ids, and an id says which unit
+of the text it is or stands for, so comparing one step with the next tells the whole truth, for the
+few texts that somebody looks at.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from tokenizers import Tokenizer
+
+from llmagentos.views._spelling import Spelling
+from llmagentos.views._units import UnitBatch
+
+Mark = Literal["kept", "moved", "added", "removed", "omitted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """N texts after one operation; the first step, `text`, holds them as they were.
+
+    Attributes:
+        operation: its name in the configuration, or `text`, `crop`, `max_tokens`.
+        units: N texts.
+    """
+
+    operation: str
+    units: UnitBatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edit:
+    """One unit changed by one operation.
+
+    Attributes:
+        operation: the step that changed it.
+        unit: the unit's place in the text, from 0.
+        before: its text before.
+        after: its text after: empty when it was left out, twice the word when it was repeated.
+        moved: by how many places it moved, 0 for none.
+    """
+
+    operation: str
+    unit: int
+    before: str
+    after: str
+    moved: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A run of a view's text with one mark; `removed` and `omitted` pieces are not part of the view.
+
+    Attributes:
+        text: with the space before it, where there is one.
+        mark: kept; moved; added (a replacement, a misspelling, a repetition); removed (what an added
+            piece replaced, or a deletion); omitted (left out by the crop or the token budget).
+    """
+
+    text: str
+    mark: Mark
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """One view of one text, explained.
+
+    Attributes:
+        original: the text as the encoder would see it.
+        view: the view.
+        edits: every change of every unit, in the order of the operations.
+        pieces: the view with what was taken out of it, in reading order.
+    """
+
+    original: str
+    view: str
+    edits: list[Edit]
+    pieces: list[Piece]
+
+
+@dataclass(frozen=True, slots=True)
+class _Cell:
+    """A unit on its way through the steps; `span` is its id in the pool."""
+
+    span: int
+    mark: Mark = "kept"
+
+    @property
+    def live(self) -> bool:
+        return self.mark not in ("removed", "omitted")
+
+
+def explain(steps: Sequence[Step], row: int, tokenizer: Tokenizer) -> Explanation:
+    """Explain one view of one text.
+
+    Args:
+        steps: what `Views.steps` gave for the first or for the second view.
+        row: which text, 0 to N - 1.
+        tokenizer: the one that made the tokens.
+
+    Returns:
+        The explanation.
+    """
+    units = steps[-1].units
+    # Every pool extends the one before it, so the last one explains the ids of all steps.
+    spelled = _Spelled(units, int(steps[0].units.offsets[row]), tokenizer)
+    text = [_Cell(span) for span in _row(steps[0].units, row)]
+    cells, edits = text, []
+    for step in steps[1:]:
+        cells, found = _follow(step.operation, cells, _row(step.units, row), spelled)
+        edits += found
+    return Explanation(
+        original="".join(piece.text for piece in _pieces(text, spelled)),
+        view="".join(piece.text for piece in _pieces([cell for cell in cells if cell.live], spelled)),
+        edits=edits,
+        pieces=_pieces(cells, spelled),
+    )
+
+
+def _row(units: UnitBatch, row: int) -> list[int]:
+    ids: list[int] = units.ids[units.offsets[row] : units.offsets[row + 1]].tolist()
+    return ids
+
+
+class _Spelled:
+    """The text of spans, and the places of the units that they stand for."""
+
+    def __init__(self, units: UnitBatch, first: int, tokenizer: Tokenizer) -> None:
+        self._pool = units.pool
+        self._first = first
+        self._tokenizer = tokenizer
+        self._spelling = Spelling(tokenizer)
+        self.marked = self._spelling.marker != ""
+
+    def unit(self, span: int) -> int:
+        """Which unit of the text, from 0."""
+        return int(self._pool.origins[span]) - self._first
+
+    def read(self, span: int) -> tuple[bool, str]:
+        """Whether the span brings a space of its own, and its text."""
+        start = self._pool.starts[span]
+        ids = self._pool.tokens[start : start + self._pool.lengths[span]].tolist()
+        read = self._spelling.read(ids)
+        if read is None:
+            # Unknown tokens and bytes: shown as the tokenizer shows them.
+            return False, self._tokenizer.decode(ids, skip_special_tokens=False).strip()
+        marker, word = read
+        # A related expression of several words has markers inside.
+        return marker != "", word.replace(marker, " ") if marker else word
+
+
+def _follow(
+    operation: str, cells: list[_Cell], ids: list[int], spelled: _Spelled
+) -> tuple[list[_Cell], list[Edit]]:
+    """Take the cells of a text through one step; `ids` are the row's units after it."""
+    live = [cell for cell in cells if cell.live]
+    edits: list[Edit] = []
+
+    def log(span: int, after: str, moved: int = 0) -> None:
+        before = spelled.read(span)[1]
+        unit = spelled.unit(span)
+        edits.append(Edit(operation=operation, unit=unit, before=before, after=after, moved=moved))
+
+    if operation in ("sentence_reordering", "word_swap"):
+        # Nothing has been taken out yet but by the crop, whose remains stay at the two ends.
+        places = {cell.span: place for place, cell in enumerate(live)}
+        moved = [
+            live[old] if (old := places[span]) == new else _Cell(span, "moved")
+            for new, span in enumerate(ids)
+        ]
+        for new, span in enumerate(ids):
+            if places[span] != new:
+                log(span, spelled.read(span)[1], new - places[span])
+        first = next((place for place, cell in enumerate(cells) if cell.live), 0)
+        return [*cells[:first], *moved, *cells[first + len(live) :]], edits
+
+    after: list[_Cell] = []
+    rest = iter(ids)
+    upcoming = next(rest, None)
+    for cell in cells:
+        if not cell.live:
+            after.append(cell)
+        elif operation in ("word_replacement", "character_noise"):
+            if upcoming is not None and upcoming != cell.span:
+                log(cell.span, spelled.read(upcoming)[1])
+                after += [_Cell(cell.span, "removed"), _Cell(upcoming, "added")]
+            else:
+                after.append(cell)
+            upcoming = next(rest, None)
+        elif upcoming == cell.span:
+            after.append(cell)
+            upcoming = next(rest, None)
+            if operation == "repetition" and upcoming == cell.span:
+                word = spelled.read(cell.span)[1]
+                log(cell.span, f"{word} {word}")
+                after.append(_Cell(cell.span, "added"))
+                upcoming = next(rest, None)
+        else:
+            log(cell.span, "")
+            after.append(_Cell(cell.span, "removed" if operation == "word_deletion" else "omitted"))
+    return after, edits
+
+
+def _pieces(cells: list[_Cell], spelled: _Spelled) -> list[Piece]:
+    """Join neighbouring cells of one mark, with spaces where the script has them."""
+    pieces: list[Piece] = []
+    previous = ""
+    for cell in cells:
+        spaced, word = spelled.read(cell.span)
+        if previous and (spaced or (not spelled.marked and _space_between(previous, word))):
+            word = f" {word}"
+        previous = word
+        if pieces and pieces[-1].mark == cell.mark:
+            pieces[-1] = Piece(pieces[-1].text + word, cell.mark)
+        else:
+            pieces.append(Piece(word, cell.mark))
+    return pieces
+
+
+def _space_between(left: str, right: str) -> bool:
+    """Whether a space stands between two units of a tokenizer that does not keep spaces (WordPiece)."""
+    before, after = left[-1:], right[:1]
+    if _unspaced(before) or _unspaced(after):
+        return False
+    return before not in "([{'\u2018\u201c-/_$#@" and after not in ")]}.,;:!?%'\u2019\u201d-/_"
+
+
+def _unspaced(char: str) -> bool:
+    """Whether a character belongs to a script without spaces, or to its punctuation."""
+    # CJK and kana with their punctuation, full-width forms; Thai, Lao, Khmer and Burmese.
+    return any(low <= char <= high for low, high in _UNSPACED)
+
+
+_UNSPACED = (
+    ("\u0e00", "\u0eff"),
+    ("\u1000", "\u109f"),
+    ("\u1780", "\u17ff"),
+    ("\u2e80", "\u9fff"),
+    ("\uf900", "\ufaff"),
+    ("\uff00", "\uffef"),
+    ("\U00020000", "\U0003ffff"),
+)

@@ -1,0 +1,204 @@
+"""Related words, learned from the corpus itself: no dictionary, any language.
+
+Words that stand beside the same words in the same order are related. The positive pointwise mutual
+information (PPMI) of each word with the words one and two places before and after it (each place a
+column of its own: "directional") is reduced by a truncated SVD; a pair is related when each is among
+the other's nearest and their cosine is high.
+
+Source: Levy and Goldberg 2014, "Neural word embedding as implicit matrix factorization" (PPMI and
+SVD, context counts to the power 0.75); Turney and Pantel 2010, section 4 (word-context matrices).
+"""
+
+from math import gcd
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse import coo_array, csr_array, hstack
+from scipy.sparse.linalg import svds
+from tokenizers import Tokenizer
+
+from llmagentos.errors import InputError
+from llmagentos.tokens import TokenBatch
+from llmagentos.views._random import Ints
+from llmagentos.views._spelling import Spelling
+from llmagentos.views._units import UnitBatch, hash_spans
+
+# Below a million words most words have too few neighbours seen for their cosines to mean anything.
+MIN_WORDS = 1_000_000
+# More words than this change the table little; it bounds time (a minute) and memory (1.5 GB).
+MAX_WORDS = 10_000_000
+_VOCABULARY = 20_000
+# Words seen less often have neighbours by accident (at 10, "thirteen" came out beside "firearm").
+_MIN_COUNT = 30
+_DIMENSIONS = 100
+_NEAREST = 8
+_MIN_COSINE = 0.5
+_CHUNK = 4096
+_BLOCK = 1024
+
+
+class WordSource(Protocol):
+    """What learning needs of a `TokenStore`."""
+
+    @property
+    def num_documents(self) -> int:
+        """How many texts."""
+
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """What made the tokens."""
+
+    def batch(self, indices: Ints, *, limit: int | None = None) -> TokenBatch:
+        """The texts at `indices`, or the first `limit` tokens of each."""
+
+
+def learn_related_words(
+    store: WordSource, *, min_words: int = MIN_WORDS, max_words: int = MAX_WORDS
+) -> dict[str, list[str]]:
+    """Learn which words of a corpus can stand for each other.
+
+    Numbers, addresses, code and negations (the protected units) and names (words with a capital
+    letter, where the tokenizer keeps case) neither have nor are related words.
+
+    Args:
+        store: the corpus as tokens.
+        min_words: >= 1, refuse a smaller corpus.
+        max_words: read no more words than this, from texts spread evenly over the store.
+
+    Returns:
+        From each word to its related words, the nearest first; words without any are absent.
+
+    Raises:
+        InputError: the corpus has fewer than min_words words.
+    """
+    units = UnitBatch.from_tokens(_sample(store, max_words))
+    if units.ids.size < min_words:
+        raise InputError(
+            f"related words need a corpus of at least {min_words:,} words, this one has "
+            f"{units.ids.size:,}; set views.word_replacement=0 or give views.dictionary"
+        )
+    numbers, words, eligible = _vocabulary(units, Spelling(store.tokenizer))
+    vectors = _vectors(numbers, units.pool.sentences, len(words))
+    return _mutual_neighbours(vectors, words, np.flatnonzero(eligible))
+
+
+def _sample(store: WordSource, max_words: int) -> TokenBatch:
+    """Texts in a fixed scattered order (an affine permutation) until max_words tokens are read."""
+    total = store.num_documents
+    step = max(1, int(total * 0.6180339887))
+    while gcd(step, total) != 1 and step > 1:
+        step -= 1
+    batches: list[TokenBatch] = []
+    read = 0
+    for first in range(0, total, _CHUNK):
+        indices = np.arange(first, min(first + _CHUNK, total)) * step % total
+        batches.append(store.batch(indices))
+        read += int(np.count_nonzero(batches[-1].flags & 1))
+        if read >= max_words:
+            break
+    ends = np.cumsum([0, *(batch.tokens.size for batch in batches)])
+    starts = [batch.offsets[:-1] + end for batch, end in zip(batches, ends[:-1], strict=True)]
+    return TokenBatch(
+        tokens=np.concatenate([np.empty(0, np.int32), *(batch.tokens for batch in batches)]),
+        offsets=np.concatenate([*starts, ends[-1:]]),
+        flags=np.concatenate([np.empty(0, np.uint8), *(batch.flags for batch in batches)]),
+    )
+
+
+def _vocabulary(units: UnitBatch, spelling: Spelling) -> tuple[Ints, list[str], NDArray[np.bool_]]:
+    """Number the frequent words.
+
+    Returns:
+        int64 (U,), the word of each unit, -1 for a rare one; the words; bool (V,), which may be related.
+    """
+    pool = units.pool
+    names, first, inverse, counts = np.unique(
+        hash_spans(pool.tokens, pool.starts, pool.lengths),
+        return_index=True,
+        return_inverse=True,
+        return_counts=True,
+    )
+    frequent = np.flatnonzero(counts >= _MIN_COUNT)
+    frequent = frequent[np.argsort(-counts[frequent], kind="stable")[:_VOCABULARY]]
+    number_of = np.full(names.size, -1, dtype=np.int64)
+    numbers: dict[str, int] = {}
+    eligible: list[bool] = []
+    for unit_type in frequent.tolist():
+        unit = first[unit_type]
+        start = pool.starts[unit]
+        read = spelling.read(pool.tokens[start : start + pool.lengths[unit]].tolist())
+        # The same word with and without the space marker is one word.
+        word = read[1] if read is not None else f"\x00{unit_type}"
+        if word not in numbers:
+            numbers[word] = len(numbers)
+            # isalpha() is false for the vowel signs of Indic scripts, so any letter makes a word.
+            is_word = any(char.isalpha() for char in word) and not any(char.isdigit() for char in word)
+            eligible.append(is_word and word == word.lower() and not pool.protected[unit])
+        number_of[unit_type] = numbers[word]
+    return number_of[inverse], list(numbers), np.array(eligible, dtype=np.bool_)
+
+
+def _vectors(numbers: Ints, sentences: Ints, size: int) -> NDArray[np.float32]:
+    """Unit vectors (V, D) of the words from PPMI at -2, -1, +1 and +2, never across a sentence's end."""
+    blocks = []
+    for distance in (1, 2):
+        left, right = numbers[:-distance], numbers[distance:]
+        inside = (left >= 0) & (right >= 0) & (sentences[:-distance] == sentences[distance:])
+        ones = np.ones(int(inside.sum()))
+        after = coo_array((ones, (left[inside], right[inside])), shape=(size, size)).tocsr()
+        blocks += [_ppmi(after), _ppmi(after.T.tocsr())]
+    # A fixed start vector: without it ARPACK's is random, and the table would differ between runs.
+    dimensions = min(_DIMENSIONS, size - 1)
+    left_vectors, values, _ = svds(hstack(blocks).tocsr(), k=dimensions, v0=np.ones(size), which="LM")
+    vectors = left_vectors * np.sqrt(values)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: NDArray[np.float32] = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
+    return unit
+
+
+def _ppmi(counts: csr_array) -> csr_array:
+    """max(0, log(p(w, c) / (p(w) q(c)))), where q(c) is proportional to the count of c to the power 0.75.
+
+    The power lifts the share of rare contexts, which PMI would otherwise favour.
+    """
+    counts.sum_duplicates()
+    of_word = np.asarray(counts.sum(axis=1)).ravel()
+    of_context = np.asarray(counts.sum(axis=0)).ravel() ** 0.75
+    share = of_context / max(float(of_context.sum()), 1.0)
+    rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
+    values = np.log(counts.data / (of_word[rows] * share[counts.indices]))
+    ppmi = csr_array((np.maximum(values, 0.0), counts.indices, counts.indptr), shape=counts.shape)
+    ppmi.eliminate_zeros()
+    return ppmi
+
+
+def _mutual_neighbours(
+    vectors: NDArray[np.float32], words: list[str], eligible: Ints
+) -> dict[str, list[str]]:
+    """Pairs in which each is among the other's nearest, by blocks of rows so that memory stays small."""
+    if eligible.size < 2:
+        return {}
+    vectors = vectors[eligible]
+    width = min(_NEAREST, eligible.size - 1)
+    nearest = np.empty((eligible.size, width), dtype=np.int64)
+    cosines = np.empty((eligible.size, width), dtype=np.float32)
+    for first in range(0, eligible.size, _BLOCK):
+        rows = np.arange(first, min(first + _BLOCK, eligible.size))
+        products = vectors[rows] @ vectors.T
+        products[rows - first, rows] = -1.0
+        best = np.argpartition(-products, width - 1, axis=1)[:, :width]
+        values = np.take_along_axis(products, best, axis=1)
+        order = np.argsort(-values, axis=1, kind="stable")
+        nearest[rows] = np.take_along_axis(best, order, axis=1)
+        cosines[rows] = np.take_along_axis(values, order, axis=1)
+    close = [
+        {int(other) for other, cosine in zip(others, values, strict=True) if cosine >= _MIN_COSINE}
+        for others, values in zip(nearest, cosines, strict=True)
+    ]
+    related: dict[str, list[str]] = {}
+    for row, others in enumerate(nearest.tolist()):
+        mutual = [words[eligible[other]] for other in others if other in close[row] and row in close[other]]
+        if mutual:
+            related[words[eligible[row]]] = mutual
+    return related

@@ -1,0 +1,148 @@
+"""Word replacement: a table from the tokens of a word to the tokens of its related words.
+
+The words come from a dictionary file or from the corpus itself (`_related.py`); both are the same
+mapping from a word to its related words, best first. It is compiled for one tokenizer, once with and
+once without the leading space marker, so a word replaced in the middle of a text keeps its space and
+words of several pieces replace each other whole.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from tokenizers import Tokenizer
+
+from llmagentos.errors import InputError
+from llmagentos.views._random import UInts, chance, integers, mix, ragged_random
+from llmagentos.views._spelling import Spelling
+from llmagentos.views._units import UnitBatch, hash_spans, ragged_index
+
+RelatedWords = Mapping[str, Sequence[str]]
+
+
+class Replacement:
+    """Replaces words by related ones.
+
+    Args:
+        related: from each word to its related words.
+        tokenizer: the one that made the tokens; words it cannot spell are left out.
+    """
+
+    def __init__(self, related: RelatedWords, tokenizer: Tokenizer) -> None:
+        spelling = Spelling(tokenizer)
+        sources: dict[tuple[int, ...], list[list[int]]] = {}
+        for marker in dict.fromkeys(("", spelling.marker)):
+            for word, others in related.items():
+                source = _spelled(spelling, marker, word)
+                targets = [_spelled(spelling, marker, other) for other in others]
+                usable = [target for target in targets if target is not None and target != source]
+                if source is not None and usable:
+                    sources.setdefault(tuple(source), []).extend(usable)
+        words = [np.array(word, dtype=np.int32) for word in sources]
+        lengths = np.fromiter(map(len, words), dtype=np.int64, count=len(words))
+        tokens = np.concatenate([np.empty(0, dtype=np.int32), *words])
+        names = hash_spans(tokens, np.cumsum(lengths) - lengths, lengths)
+        order = np.argsort(names)
+        targets_of = list(sources.values())
+        flat = [target for word in order.tolist() for target in targets_of[word]]
+        self._names = names[order]
+        self._counts = np.array([len(targets_of[word]) for word in order.tolist()], dtype=np.int64)
+        self._first = np.cumsum(self._counts) - self._counts
+        self._lengths = np.fromiter(map(len, flat), dtype=np.int64, count=len(flat))
+        self._starts = np.cumsum(self._lengths) - self._lengths
+        self._tokens = np.array([token for target in flat for token in target], dtype=np.int32)
+
+    def __len__(self) -> int:
+        return self._names.size
+
+    def apply(self, units: UnitBatch, rate: float, max_unit_tokens: int, keys: UInts) -> UnitBatch:
+        """Replace drawn words by one of their related words; others and protected units stay.
+
+        Args:
+            units: N texts.
+            rate: probability that a unit is drawn, 0 to 1.
+            max_unit_tokens: a related word with more tokens is not used.
+            keys: uint64 (N,).
+
+        Returns:
+            N texts with as many units.
+        """
+        if not len(self):
+            return units
+        random = ragged_random(keys, units.offsets)
+        places = np.flatnonzero(chance(random, rate) & ~units.pool.protected[units.ids])
+        spans = units.ids[places]
+        names = hash_spans(units.pool.tokens, units.pool.starts[spans], units.pool.lengths[spans])
+        found = np.minimum(np.searchsorted(self._names, names), len(self) - 1)
+        known = np.flatnonzero(self._names[found] == names)
+        places, spans, found = places[known], spans[known], found[known]
+        chosen = self._first[found] + integers(mix(random[places]), self._counts[found])
+        short = self._lengths[chosen] <= max_unit_tokens
+        places, spans, chosen = places[short], spans[short], chosen[short]
+        lengths = self._lengths[chosen]
+        tokens = self._tokens[ragged_index(self._starts[chosen], lengths)]
+        ids = units.ids.copy()
+        ids[places] = units.pool.starts.size + np.arange(places.size)
+        pool = units.pool.extended(tokens, lengths, spans)
+        return UnitBatch(pool=pool, ids=ids, offsets=units.offsets)
+
+
+def _spelled(spelling: Spelling, marker: str, words: str) -> list[int] | None:
+    """Tokens of one or several words; None where one of them cannot be spelled."""
+    ids: list[int] = []
+    for word in spelling.normalised(words).split():
+        written = spelling.write(spelling.marker if ids else marker, word)
+        if written is None:
+            return None
+        ids += written
+    return ids or None
+
+
+def read_dictionary(path: str | Path) -> dict[str, list[str]]:
+    """Read related words from a text file of lines `word<TAB>synonym|synonym`.
+
+    Args:
+        path: UTF-8; empty lines are skipped; a word may stand on several lines.
+
+    Returns:
+        From each word to its related words.
+
+    Raises:
+        InputError: the file cannot be read, is not of this form, or holds no word.
+    """
+    related: dict[str, list[str]] = {}
+    try:
+        lines = Path(path).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"the dictionary {path} cannot be read ({error}); give a UTF-8 file of lines "
+            "word<TAB>synonym|synonym (views.dictionary)"
+        ) from error
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        word, tab, synonyms = line.partition("\t")
+        others = [other.strip() for other in synonyms.split("|") if other.strip()]
+        if not (tab and word.strip() and others) or "\t" in synonyms:
+            raise InputError(
+                f"line {number} of the dictionary {path} is not word<TAB>synonym|synonym: {line[:60]!r}; "
+                "correct or remove it (views.dictionary)"
+            )
+        related.setdefault(word.strip(), []).extend(others)
+    if not related:
+        raise InputError(
+            f"the dictionary {path} holds no word; give lines word<TAB>synonym|synonym, or leave "
+            "views.dictionary unset to learn related words from the corpus"
+        )
+    return related
+
+
+def write_dictionary(related: RelatedWords, path: str | Path) -> None:
+    """Write related words in the form that `read_dictionary` reads.
+
+    Args:
+        related: from each word to its related words.
+        path: replaced where it exists.
+    """
+    lines = (f"{word}\t{'|'.join(others)}\n" for word, others in sorted(related.items()))
+    Path(path).write_text("".join(lines), encoding="utf-8")

@@ -1,0 +1,126 @@
+"""The text of a unit and the tokens of a word, exactly as one tokenizer writes them.
+
+`tokenizer.decode` and `tokenizer.encode` work on sentences: they strip and add spaces, so a word put
+into the middle of a text comes out wrong. Here only the tokenizer's model is asked, on the pre-token
+itself. A leading space marker of the vocabulary (U+2581, or U+0120 in byte-level BPE) belongs to the
+position and is kept apart from the word.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from tokenizers import Tokenizer
+
+_BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")
+_METASPACE = "\u2581"
+_BYTE_SPACE = "\u0120"
+
+
+def _byte_alphabet() -> dict[int, str]:
+    """GPT-2's printable stand-in for each of the 256 bytes."""
+    printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = (byte for byte in range(256) if byte not in printable)
+    return {byte: chr(byte) for byte in printable} | {byte: chr(256 + k) for k, byte in enumerate(others)}
+
+
+class Spelling:
+    """Reads and writes single words in a tokenizer's vocabulary.
+
+    Args:
+        tokenizer: WordPiece, Unigram, WordLevel or BPE, the latter with or without byte-level characters.
+
+    Example:
+        >>> from tokenizers import Tokenizer, models
+        >>> vocabulary = {"[UNK]": 0, "un": 1, "##do": 2, "do": 3}
+        >>> spelling = Spelling(Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]")))
+        >>> spelling.read([1, 2]), spelling.write("", "undo"), spelling.write("", "xyz")
+        (('', 'undo'), [1, 2], None)
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        parts: dict[str, Any] = json.loads(tokenizer.to_str())
+        model = parts["model"]
+        kinds = json.dumps([parts["pre_tokenizer"], parts["decoder"]])
+        self._continuation: str = model.get("continuing_subword_prefix") or ""
+        self._bytes = (
+            {char: byte for byte, char in _byte_alphabet().items()} if "ByteLevel" in kinds else None
+        )
+        self._chars = _byte_alphabet()
+        unmarked = self._bytes is None and tokenizer.token_to_id(_METASPACE) is None
+        self.marker = "" if unmarked else _METASPACE if self._bytes is None else _BYTE_SPACE
+        unknown = model.get("unk_token")
+        if model["type"] == "Unigram" and model.get("unk_id") is not None:
+            unknown = model["vocab"][model["unk_id"]][0]
+        self._banned = {token["content"] for token in parts["added_tokens"]} | {unknown}
+
+    def read(self, ids: Sequence[int]) -> tuple[str, str] | None:
+        """The space marker (or "") and the text of a unit; None where the tokens do not spell text.
+
+        Args:
+            ids: the unit's token ids.
+
+        Returns:
+            (marker, word), or None for unknown and special tokens and for parts of a character.
+        """
+        pieces = []
+        for place, token in enumerate(ids):
+            piece = self._tokenizer.id_to_token(token)
+            if piece is None or piece in self._banned or _BYTE_TOKEN.fullmatch(piece):
+                return None
+            pieces.append(piece.removeprefix(self._continuation) if place else piece)
+        spelled = "".join(pieces)
+        marker = self.marker if self.marker and spelled.startswith(self.marker) else ""
+        word = self.plain(spelled[len(marker) :])
+        return None if word is None else (marker, word)
+
+    def plain(self, spelled: str) -> str | None:
+        """Vocabulary characters as text: byte-level stand-ins become the characters they encode."""
+        if self._bytes is None:
+            return spelled
+        try:
+            return bytes(self._bytes[char] for char in spelled).decode()
+        except (KeyError, UnicodeDecodeError):
+            return None
+
+    def write(self, marker: str, word: str) -> list[int] | None:
+        """The tokens of a word; None where the vocabulary cannot spell it.
+
+        Args:
+            marker: what `read` gave for the position.
+            word: without spaces.
+
+        Returns:
+            Token ids, at least one, none unknown.
+        """
+        spelled = word if self._bytes is None else "".join(self._chars[byte] for byte in word.encode())
+        tokens = self._tokenizer.model.tokenize(marker + spelled)
+        if not tokens or any(token.value in self._banned for token in tokens):
+            return None
+        # Unigram names an unknown run by the run itself and gives it the unknown id.
+        ids = [token.id for token in tokens]
+        if any(self._tokenizer.id_to_token(number) in self._banned for number in ids):
+            return None
+        return ids
+
+    def normalised(self, word: str) -> str:
+        """A word as the tokenizer sees it (case, accents, width)."""
+        if self._tokenizer.normalizer is None:
+            return word
+        # Some normalizers (Llama's) put the marker in front themselves.
+        normalised: str = self._tokenizer.normalizer.normalize_str(word)
+        return normalised.removeprefix(self.marker)
+
+    def vocabulary(self) -> list[str]:
+        """The plain text of every token that has one, sorted."""
+        words = []
+        for token in sorted(self._tokenizer.get_vocab()):
+            if token in self._banned or _BYTE_TOKEN.fullmatch(token):
+                continue
+            spelled = token.removeprefix(self._continuation).removeprefix(self.marker)
+            word = self.plain(spelled)
+            if word:
+                words.append(word)
+        return words

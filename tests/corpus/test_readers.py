@@ -1,0 +1,323 @@
+"""Every form of input gives the right documents, and every fault is counted with its place."""
+
+import gzip
+import io
+import json
+import os
+import sys
+import tracemalloc
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import zstandard
+
+from llmagentos.corpus import CorpusConfig, Document, Skipped, read_documents
+from llmagentos.corpus import _sources as sources_module
+from llmagentos.errors import InputError
+
+
+def texts(documents: list[Document]) -> list[str]:
+    return [document.text for document in documents]
+
+
+def reasons(skipped: list[Skipped]) -> dict[str, str]:
+    return {item.location: item.reason for item in skipped}
+
+
+def test_text_without_blank_lines_is_a_text_a_line(read) -> None:
+    documents, skipped = read("a.txt", "one\ntwo\r\n三\n\n")
+    assert texts(documents) == ["one", "two\r", "三"] and not skipped
+    assert [document.id for document in documents] == ["a.txt:1", "a.txt:2", "a.txt:3"]
+
+
+def test_text_with_blank_lines_is_a_text_a_block(read) -> None:
+    documents, _ = read("a.txt", "\n\none\nmore\n \t\n\ntwo\nlast")
+    assert texts(documents) == ["one\nmore", "two\nlast"]
+    assert [document.id for document in documents] == ["a.txt:3", "a.txt:7"]
+
+
+def test_markdown_is_a_document_a_section_with_its_heading_path(read) -> None:
+    documents, skipped = read(
+        "guide.md",
+        '---\ntitle: "The Guide"\ntags: [a]\n---\nIntro.\n\n# Install\n\nDo this.\n\n## Linux ##\n\n'
+        "```sh\n# no heading\n```\n\nWindows\n-------\n\nDo that.\n\n# Empty\n\n# Use\nText | table\n---|---\nx | y\n",
+    )
+    assert not skipped
+    assert [(document.title, document.text) for document in documents] == [
+        ("The Guide", "Intro."),
+        ("The Guide > Install", "Do this."),
+        ("The Guide > Install > Linux", "```sh\n# no heading\n```"),
+        ("The Guide > Install > Windows", "Do that."),
+        ("The Guide > Use", "Text | table\n---|---\nx | y"),
+    ]
+    assert documents[1].id == "guide.md:8"
+
+
+def test_a_rule_on_the_first_line_of_markdown_is_no_front_matter(read) -> None:
+    documents, _ = read("a.md", "---\n" + "word\n" * 300)
+    assert documents[0].text.count("word") == 300
+
+
+def test_restructuredtext_levels_follow_their_appearance(read) -> None:
+    documents, _ = read(
+        "a.rst",
+        "=====\nTitle\n=====\n\nTop.\n\nPart\n----\n\nBody.\n\nSub\n~~~\n\nDeep.\n\nNext\n----\n\n"
+        "Last.\n\n=====  =====\nx      y\n=====  =====\n",
+    )
+    assert [(document.title, document.text.splitlines()[0]) for document in documents] == [
+        ("Title", "Top."),
+        ("Title > Part", "Body."),
+        ("Title > Part > Sub", "Deep."),
+        ("Title > Next", "Last."),
+    ]
+
+
+def test_jsonl_keys(read) -> None:
+    rows = [
+        {"_id": 7, "title": "T", "text": "first", "group": "g", "time": 12, "other": []},
+        {"id": "x", "text": "second", "title": None},
+        {"text": "third"},
+    ]
+    documents, skipped = read("a.jsonl", "\n".join(json.dumps(row) for row in rows) + "\n\n")
+    assert not skipped
+    assert documents[0] == Document(id="7", text="first", title="T", source="a.jsonl", group="g", time="12")
+    assert [document.id for document in documents] == ["7", "x", "a.jsonl:3"]
+
+
+def test_jsonl_faults(read) -> None:
+    documents, skipped = read(
+        "a.jsonl",
+        b'{"text": "good"}\n{"text": \n[1]\n{"text": "\xff"}\n{"text": 3}\n{"title": "t"}\n{"text": null}\n'
+        b'{"text": "lone \\ud800 surrogate"}\n{"text": "not a number", "x": NaN}\n' + b"[" * 100_000,
+    )
+    assert texts(documents) == ["good", "", "lone \ud800 surrogate", "not a number"]
+    assert reasons(skipped) == {
+        "a.jsonl:2": "broken JSON line",
+        "a.jsonl:3": "JSON line that is not an object",
+        "a.jsonl:4": "invalid UTF-8",
+        "a.jsonl:5": "field 'text' is not a string",
+        "a.jsonl:6": "no field 'text'",
+        "a.jsonl:10": "broken JSON line",
+    }
+
+
+def test_csv_with_quotes_newlines_and_other_delimiters(read) -> None:
+    documents, skipped = read("a.csv", '\ufeffid,title,text\n1,"A, B","two\nlines"\n2,C,"say ""hi"""\n')
+    assert not skipped
+    assert [(d.id, d.title, d.text) for d in documents] == [
+        ("1", "A, B", "two\nlines"),
+        ("2", "C", 'say "hi"'),
+    ]
+    assert texts(read("b.csv", '"id";"body"\n1;"x;y"\n', text_field="body")[0]) == ["x;y"]
+
+
+def test_csv_faults(read) -> None:
+    documents, skipped = read("a.csv", b"id,text\n1,good\n2\n3,\xff\n4,also good\n")
+    assert texts(documents) == ["good", "also good"]
+    assert reasons(skipped) == {"a.csv:2": "no field 'text'", "a.csv:3": "invalid UTF-8"}
+
+
+def test_csv_with_carriage_returns_only_is_counted_as_broken(read) -> None:
+    _, skipped = read("a.csv", b"id,text\r1,good\r2,more\r")
+    assert [item.reason for item in skipped] == ["broken CSV row"]
+
+
+def test_parquet(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    table = pa.table({"_id": [1, 2, 3], "text": ["one", None, "三"], "big": [b"x"] * 3})
+    pq.write_table(table, path, row_group_size=2)
+    documents = [item for item in read_documents([path]) if isinstance(item, Document)]
+    assert [(d.id, d.text) for d in documents] == [("1", "one"), ("2", ""), ("3", "三")]
+
+
+def test_parquet_with_bytes_that_are_not_utf8(tmp_path: Path) -> None:
+    path = tmp_path / "a.parquet"
+    data = pa.array([b"fine", b"\xff\xfe"], type=pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"text": data}), path)
+    items = list(read_documents([path]))
+    assert [getattr(item, "reason", None) for item in items] == [None, "invalid UTF-8"]
+
+
+def test_damaged_parquet_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "a.parquet").write_bytes(b"PAR1 this is not Parquet")
+    (tmp_path / "b.txt").write_text("a text\n")
+    items = list(read_documents([tmp_path]))
+    assert [getattr(item, "reason", "document") for item in items] == [
+        "damaged Parquet file (the rest of it)",
+        "document",
+    ]
+
+
+@pytest.mark.parametrize("compress", [gzip.compress, zstandard.ZstdCompressor().compress])
+def test_compressed_text_whole_in_pieces_and_truncated(read, compress) -> None:
+    suffix = "gz" if compress is gzip.compress else "zst"
+    first, second = b"one\ntwo\n", b"".join(b"line %d\n" % n for n in range(100_000))
+    documents, skipped = read(f"a.txt.{suffix}", compress(first) + compress(second))
+    assert len(documents) == 100_002 and not skipped
+    documents, skipped = read(f"b.txt.{suffix}", compress(first) + compress(second)[:-1000])
+    assert texts(documents)[:2] == ["one", "two"]
+    assert [item.reason for item in skipped] == ["damaged compressed file (the rest of it)"]
+    _, skipped = read(f"c.jsonl.{suffix}", b"this is not compressed")
+    assert [item.reason for item in skipped] == ["damaged compressed file (the rest of it)"]
+
+
+def test_binary_and_wide_encodings_and_empty_files(read) -> None:
+    assert reasons(read("a.txt", b"ELF\0\1\2")[1]) == {"a.txt": "binary file"}
+    assert "UTF-16" in reasons(read("b.txt", "text".encode("utf-16"))[1])["b.txt"]
+    assert reasons(read("c.txt", b"")[1]) == {"c.txt": "empty file"}
+    assert texts(read("d.txt", b"\xef\xbb\xbfwith a mark")[0]) == ["with a mark"]
+
+
+def test_invalid_utf8_costs_the_document_and_no_other(read) -> None:
+    documents, skipped = read("a.txt", b"good\n\xff\xfe\nfine\n")
+    assert texts(documents) == ["good", "fine"] and reasons(skipped) == {"a.txt:2": "invalid UTF-8"}
+    documents, skipped = read("b.md", b"# A\n\nbad \xff\n\n# B\n\nfine\n")
+    assert texts(documents) == ["fine"] and [item.reason for item in skipped] == ["invalid UTF-8"]
+
+
+def test_a_huge_line_costs_no_memory(tmp_path: Path) -> None:
+    # 400 MB of one byte are 13 kB of zstandard: a reader that collects the line needs them all.
+    path = tmp_path / "a.txt.zst"
+    compressor = zstandard.ZstdCompressor().compressobj()
+    with path.open("wb") as file:
+        file.write(compressor.compress(b"before\n"))
+        for _ in range(100):
+            file.write(compressor.compress(b"x" * 4_000_000))
+        file.write(compressor.compress(b"\nafter\n") + compressor.flush())
+    tracemalloc.start()
+    items = list(read_documents([path]))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [getattr(item, "text", None) for item in items] == ["before", None, "after"]
+    assert items[1] == Skipped(
+        reason="line longer than 16 MiB", location="a.txt:2".replace(".txt", ".txt.zst")
+    )
+    assert peak < 150 << 20
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+def test_lines_do_not_depend_on_where_the_chunks_end(size: int) -> None:
+    data = b"one\n\ntwo is a longer line\nthree\nend"
+    chunks = (data[at : at + size] for at in range(0, len(data), size))
+    lines = list(sources_module.read_lines(chunks, "x", limit=10))
+    assert lines == [
+        (1, b"one"),
+        (2, b""),
+        Skipped(reason="line longer than 10 bytes", location="x:3"),
+        (4, b"three"),
+        (5, b"end"),
+    ]
+
+
+class _Stdin:
+    def __init__(self, data: bytes) -> None:
+        self.buffer = io.BytesIO(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"one\n\ntwo\n", ["one", "two"]),
+        (b'\n{"text": "one"}\n{"text": "two"}\n', ["one", "two"]),
+        (b"1\n2\n", ["1", "2"]),
+    ],
+)
+def test_standard_input(monkeypatch: pytest.MonkeyPatch, data: bytes, expected: list[str]) -> None:
+    monkeypatch.setattr(sys, "stdin", _Stdin(data))
+    documents = [item for item in read_documents(["-"]) if isinstance(item, Document)]
+    assert texts(documents) == expected
+    assert documents[0].source == "stdin"
+
+
+def test_folders_are_sorted_recursive_and_safe_from_loops(tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    (folder / "b" / "deep").mkdir(parents=True)
+    (folder / ".hidden").mkdir()
+    (folder / ".hidden" / "x.txt").write_text("hidden\n")
+    (folder / "a.txt").write_text("text a\n")
+    (folder / "b" / "deep" / "c.md").write_text("text c\n")
+    (folder / "picture.png").write_bytes(b"\x89PNG")
+    (folder / "b" / "deep" / "up").symlink_to(folder)
+    (folder / "b" / "again").symlink_to(folder / "b" / "deep")
+    (folder / "broken.txt").symlink_to(folder / "nowhere.txt")
+    items = list(read_documents([folder]))
+    assert [item.id for item in items if isinstance(item, Document)] == [
+        "docs/a.txt:1",
+        "docs/b/again/c.md:1",
+    ]
+    assert reasons([item for item in items if isinstance(item, Skipped)]) == {
+        "docs/b/again/up": "link to a folder already read",
+        "docs/b/deep": "link to a folder already read",
+        "docs/broken.txt": "file cannot be read",
+        "docs/picture.png": "file type not read: .png",
+    }
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file names are bytes on POSIX systems only")
+def test_file_names_that_are_not_utf8(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"bad\xff.txt")).write_text("a text\n")
+    (item,) = read_documents([tmp_path])
+    assert isinstance(item, Document)
+    assert item.id.endswith("bad\ufffd.txt:1")
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda folder: folder / "corpus.jsnl", "did you mean .*corpus.jsonl"),
+        (lambda folder: folder / "no" / "a.txt", "does not exist either"),
+        (lambda folder: folder / "notes.pdf", "not a form of text that can be read .*\\.jsonl"),
+        (lambda folder: folder / "empty", "nothing that can be read, found: no files"),
+        (lambda folder: folder / "pictures", "file type not read: .png \\(1\\)"),
+    ],
+)
+def test_inputs_that_cannot_be_read_are_one_sentence(tmp_path: Path, make, message: str) -> None:
+    (tmp_path / "corpus.jsonl").write_text('{"text": "x"}\n')
+    (tmp_path / "notes.pdf").write_bytes(b"%PDF")
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "pictures").mkdir()
+    (tmp_path / "pictures" / "a.png").write_bytes(b"x")
+    with pytest.raises(InputError, match=message):
+        list(read_documents([make(tmp_path)]))
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.parquet"])
+def test_a_text_field_that_no_row_has(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    rows = [{"body": "some text", "date": "2020"}] * 3
+    if name == "a.jsonl":
+        path.write_text("\n".join(json.dumps(row) for row in rows))
+    elif name == "a.csv":
+        path.write_text("body,date\n" + "some text,2020\n" * 3)
+    else:
+        pq.write_table(pa.Table.from_pylist(rows), path)
+    message = (
+        "no field|no row of .* has a field 'bodi'; fields seen: body, date; did you mean --text-field body"
+    )
+    with pytest.raises(InputError, match=message):
+        list(read_documents([path], CorpusConfig(text_field="bodi")))
+    with pytest.raises(InputError, match=message):
+        list(read_documents([tmp_path], CorpusConfig(text_field="bodi")))
+
+
+def test_a_file_without_the_field_beside_others_is_only_counted(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"meta": 1}\n')
+    (tmp_path / "b.jsonl").write_text('{"text": "x"}\n')
+    items = list(read_documents([tmp_path]))
+    assert [getattr(item, "reason", "document") for item in items] == ["no field 'text'", "document"]
+
+
+def test_a_missing_second_input_is_said_before_the_first_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("text\n")
+    with pytest.raises(InputError, match="there is no file or folder"):
+        read_documents([tmp_path / "a.txt", tmp_path / "b.txt"])
+
+
+def test_real_chinese_and_english_files(shared: Path) -> None:
+    first = next(iter(read_documents([shared / "zh_laws"])))
+    assert isinstance(first, (Document, Skipped))
+    paper = next(iter(read_documents([shared / "arxiv" / "train-fin.jsonl.zst"])))
+    assert isinstance(paper, Document)
+    assert paper.id and paper.title and len(paper.text) > 100
