@@ -4,6 +4,7 @@
 #   make test                          all tests, with doctests; no network is used
 #   make check                         style, types, the order of the stages, the commands in the documents
 #   make bench-path [QUICK=1] [ONLY=x] measure what the README states; one JSON line a figure
+#   make documents                     rewrite the parts of docs/ that the code already says
 #   make clean                         remove the environment and every cache
 #
 # PIP_ARGS goes to every pip command (another index, a proxy, a local folder of wheels),
@@ -19,7 +20,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install $(PIP_ARGS) -c c
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench-path clean
+.PHONY: help demo test check bench-path documents clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -51,6 +52,9 @@ check: .venv/installed
 
 bench-path: .venv/installed
 	$(BIN)/python -m benchmarks.path $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+
+documents: .venv/installed
+	$(BIN)/python -m tools.generated
 
 clean:
 	rm -rf .venv build dist benchmarks/.cache .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

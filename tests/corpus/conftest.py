@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,7 +24,7 @@ def read(tmp_path: Path) -> Callable[..., tuple[list[Document], list[Skipped]]]:
     """Writes one file and reads it: the documents, and what was skipped."""
 
     def write_and_read(
-        name: str, content: bytes | str, **settings: object
+        name: str, content: bytes | str, **settings: Any
     ) -> tuple[list[Document], list[Skipped]]:
         path = tmp_path / name
         path.write_bytes(content.encode() if isinstance(content, str) else content)
@@ -32,11 +33,3 @@ def read(tmp_path: Path) -> Callable[..., tuple[list[Document], list[Skipped]]]:
         return documents, [item for item in items if isinstance(item, Skipped)]
 
     return write_and_read
-
-
-def numbered(count: int, start: int = 0) -> list[Document]:
-    """Different documents that survive cleaning."""
-    return [
-        Document(id=f"d{n}", text=f"This is the text of document number {n}.", title=f"Title {n}", source="s")
-        for n in range(start, start + count)
-    ]

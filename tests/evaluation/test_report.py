@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import resource
 import time
 from html.parser import HTMLParser
 from io import StringIO
@@ -198,6 +199,26 @@ def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot write"):
         report().write_json(tmp_path / "folder")
     assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path) -> None:
+    path = tmp_path / "r.html"
+    path.write_text("before")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limits[1]))
+    try:
+        with pytest.raises(OutputError, match=r"cannot write .*r\.html: File too large; free some space"):
+            write_report(path, title="t", report=report(ABOVE), facts={})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_text() == "before" and os.listdir(tmp_path) == ["r.html"]
+
+
+def test_a_fact_that_is_not_unicode_is_shown_escaped(tmp_path: Path) -> None:
+    write_report(
+        tmp_path / "r.html", title="t", report=report(), facts={"corpus": os.fsdecode(b"caf\xe9.txt")}
+    )
+    assert r"caf\udce9.txt" in (tmp_path / "r.html").read_text(encoding="utf-8")
 
 
 def test_neighbours_are_the_nearest_others(letters: Encodes, noise: Encodes) -> None:

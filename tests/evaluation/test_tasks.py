@@ -98,6 +98,7 @@ def test_malformed_tables_are_refused(write_lines: Write, lines: list[str], mess
         ("corpus.jsonl", [{"_id": 1.5, "text": "x"}], "`_id`"),
         ("corpus.jsonl", [{"_id": "a", "text": "x", "title": 3}], "`title` must be a text"),
         ("corpus.jsonl", [{"_id": "a", "text": "x"}, {"_id": "a", "text": "y"}], "occurs twice"),
+        ("corpus.jsonl", ['{"_id": "a", "text": "\\ud83d"}'], "half a surrogate pair"),
         ("corpus.jsonl", [], "holds no documents"),
         ("queries.jsonl", [{"_id": "q1", "text": None}], "`text` must be a text"),
         ("qrels.tsv", ["q1\ta\t1", "q1\ta\tgood"], "line 2: a judgment is"),

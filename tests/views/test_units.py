@@ -53,4 +53,5 @@ def test_new_spans_stand_for_old_units() -> None:
     view = UnitBatch(pool=pool, ids=np.array([0, 4, 3]), offsets=np.array([0, 3])).to_tokens()
     assert view.tokens.tolist() == [0, 91, 92, 90]
     assert view.flags.tolist() == [3, 5, 4, 3]
-    assert pool.origins.tolist() == [0, 1, 2, 2, 1]
+    again = pool.extended(np.array([93], dtype=np.int32), np.array([1]), np.array([4]))
+    assert [again.origin(span) for span in range(6)] == [0, 1, 2, 2, 1, 1]

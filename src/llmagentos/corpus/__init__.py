@@ -17,10 +17,10 @@ from llmagentos.corpus._build import Progress, build_corpus
 from llmagentos.corpus._config import CorpusConfig
 from llmagentos.corpus._corpus import Corpus
 from llmagentos.corpus._document import Document, Skipped, content_hash
+from llmagentos.corpus._inputs import read_documents
 from llmagentos.corpus._language import guess_language
 from llmagentos.corpus._manifest import InputSummary, Manifest, ShardSummary
 from llmagentos.corpus._python_docs import harvest_python_docs
-from llmagentos.corpus._readers import read_documents
 
 __all__ = [
     "Corpus",

@@ -22,10 +22,10 @@ from llmagentos.corpus._config import CorpusConfig
 from llmagentos.corpus._corpus import HELDOUT_PREFIX, MANIFEST_NAME, TRAINING_PREFIX, Corpus
 from llmagentos.corpus._document import Document, Skipped, content_hash
 from llmagentos.corpus._duplicates import DuplicateFinder
+from llmagentos.corpus._inputs import InputReader
 from llmagentos.corpus._language import guess_language
 from llmagentos.corpus._manifest import MANIFEST_VERSION, InputSummary, Manifest, ShardSummary
 from llmagentos.corpus._output import disk_errors, readable_bytes
-from llmagentos.corpus._readers import InputReader
 from llmagentos.corpus._shards import KEYED_COLUMNS, ShardWriter, read_batches
 from llmagentos.corpus._split import SmallestKeys, heldout_limit, split_key
 from llmagentos.errors import InputError, OutputError
@@ -203,6 +203,7 @@ class _Build:
         is_first = self.duplicates.first_occurrences()
         num_kept = int(is_first.sum())
         if num_kept < 2:
+            self.dropped["exact duplicate"] += len(is_first) - num_kept
             raise self._too_few(num_kept)
         keys = SmallestKeys((config.heldout_documents or 1) + 1)
         keys.update(key for (key,) in self._kept(is_first, ["key"]))
@@ -307,7 +308,7 @@ class _Build:
         return tuple(notes)
 
     def _too_few(self, num_kept: int) -> InputError:
-        reasons = ", ".join(f"{reason} ({count})" for reason, count in self.dropped.most_common(5))
+        reasons = ", ".join(f"{reason} ({count})" for reason, count in self.dropped.most_common(5) if count)
         hint = "give more text"
         if any(reason.startswith("shorter") for reason in self.dropped):
             hint = "give longer texts, or lower corpus.min_characters"

@@ -23,13 +23,14 @@ _SCRIPTS = (
     ("ar", re.compile("[\u0600-\u06ff]"), 0.5),
 )
 _LETTERS = re.compile(r"[^\W\d_]")
+# Without the words that are also common English ones: German "die", Portuguese "do" and "no".
 _COMMON = {
     "en": "the of and to in is that for it with as on be this are by not or from an we can if you which",
-    "de": "der die und das ist nicht ein eine zu den von mit auf für im dem des sich auch als werden wird",
+    "de": "der und das ist nicht ein eine zu den von mit auf für im dem des sich auch als werden wird",
     "fr": "le la les et des est dans une que pour du qui sur pas au plus par avec ce sont cette nous",
     "es": "el los las y que del por con una para es se como más su al lo pero este son está",
     "it": "il di che per una è sono con non del della gli nel alla anche come più dei si questo",
-    "pt": "o os que do da em uma para com não por dos das mais como ao são na no se foi",
+    "pt": "o os que da em uma para com não por dos das mais como ao são na se foi",
     "nl": "de het een van en dat niet te op voor met zijn aan wordt ook bij naar deze worden",
 }
 _COMMON_WORDS = {language: frozenset(words.split()) for language, words in _COMMON.items()}

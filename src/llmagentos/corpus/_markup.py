@@ -14,11 +14,12 @@ __all__ = ["Section", "sections"]
 
 _SECTION_BYTES = 4 << 20
 _FRONT_MATTER_LINES = 200
-_ATX = re.compile(r" {0,3}(#{1,6})(?:[ \t]+(.*?))?(?:[ \t]+#+)?[ \t]*$")
+# No quantifier after another: a line may be 16 MiB of white space.
+_ATX = re.compile(r" {0,3}(#{1,6})(?=[ \t]|$)")
 _FENCE = re.compile(r" {0,3}(```+|~~~+)")
 _SETEXT = re.compile(r" {0,3}(=+|-{2,})[ \t]*$")
 _RST_LINE = re.compile(r"""([!-/:-@[-`{-~])\1{2,}[ \t]*$""")
-_FRONT_TITLE = re.compile(r"title:\s*[\"']?(.+?)[\"']?\s*$")
+_FRONT_TITLE = "title:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,11 @@ def sections(lines: Iterator[tuple[int, bytes] | Skipped], *, rst: bool) -> Iter
         if front_matter is not None:
             front_matter.append(line)
             if line.rstrip() in {"---", "..."}:
-                titles = [match[1] for text in front_matter if (match := _FRONT_TITLE.match(text))]
+                titles = [
+                    text.removeprefix(_FRONT_TITLE).strip().strip("\"'")
+                    for text in front_matter
+                    if text.startswith(_FRONT_TITLE)
+                ]
                 if titles:
                     builder.enter(0, titles[0])
                 builder.first, front_matter = number + 1, None
@@ -107,7 +112,9 @@ def _markdown_heading(builder: _Builder, line: str, fence: str) -> tuple[int, st
     if fence:
         return None
     if match := _ATX.match(line):
-        return len(match[1]), (match[2] or "").strip()
+        title = line[match.end() :].strip()
+        unclosed = title.rstrip("#")
+        return len(match[1]), (unclosed.rstrip() if unclosed == "" or unclosed[-1].isspace() else title)
     if (match := _SETEXT.match(line)) and _alone(builder.lines):
         return (1 if match[1].startswith("=") else 2), builder.lines.pop().strip()
     return None

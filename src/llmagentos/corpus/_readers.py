@@ -11,13 +11,10 @@
 
 import codecs
 import csv
-import difflib
 import itertools
 import json
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
 import orjson
@@ -26,153 +23,24 @@ from llmagentos.corpus._config import CorpusConfig
 from llmagentos.corpus._document import Document, Skipped
 from llmagentos.corpus._markup import sections
 from llmagentos.corpus._parquet import Batch, arrow_errors, parquet
-from llmagentos.corpus._sources import (
-    FORMATS,
-    LINE_LIMIT_BYTES,
-    Source,
-    find_sources,
-    read_chunks,
-    read_lines,
-)
-from llmagentos.errors import InputError
+from llmagentos.corpus._sources import LINE_LIMIT_BYTES, Source, read_chunks, read_lines
 
-__all__ = ["InputReader", "read_documents", "read_source"]
+__all__ = ["FIELDS_SHOWN", "Item", "read_structured", "read_text"]
 
 _LOOK_AHEAD_BYTES = 1 << 20
 _BLOCK_BYTES = 4 << 20
 _PARQUET_ROWS = 1024
-_FIELDS_SHOWN = 20
-_BLANK_LINE = re.compile(rb"\S[^\n]*\n[ \t\r]*\n\s*\S")
+FIELDS_SHOWN = 20
+_BLANK_LINE = re.compile(rb"\n[ \t\r]*\n")
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 _BYTE_ORDER_MARKS_16_32 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
-_STRUCTURED = {".jsonl", ".csv", ".parquet"}
 
 Item: TypeAlias = Document | Skipped
 Line: TypeAlias = tuple[int, bytes] | Skipped
 
 
-class InputReader:
-    """Reads inputs one after another and knows how far it is.
-
-    Args:
-        inputs: files, folders, "-".
-        config: only `text_field` matters here.
-
-    Raises:
-        InputError: a path does not exist or is no form that can be read; said before anything is read.
-    """
-
-    def __init__(self, inputs: Iterable[str | Path], config: CorpusConfig) -> None:
-        self._inputs, self._config = list(inputs), config
-        self._num_bytes: Counter[str] = Counter()
-        self._current: Source | None = None
-        sizes = [
-            found.num_bytes if found.path else None
-            for given in self._inputs
-            for found in find_sources(given)
-            if isinstance(found, Source)
-        ]
-        self.total_bytes = None if None in sizes else sum(size or 0 for size in sizes)
-
-    @property
-    def bytes_read(self) -> int:
-        """Bytes read so far, as they are on disk."""
-        return self._num_bytes.total() + (self._current.bytes_read if self._current else 0)
-
-    @property
-    def num_bytes(self) -> list[tuple[str, int]]:
-        """Every input as it was given, with the bytes read from it."""
-        return [(str(given), self._num_bytes[str(given)]) for given in self._inputs]
-
-    def __iter__(self) -> Iterator[Document | Skipped]:
-        """Every document and everything skipped, in order; can be asked for once."""
-        fields: Counter[str] = Counter()
-        any_document = False
-        for given in self._inputs:
-            passed_over: Counter[str] = Counter()
-            num_sources = 0
-            for found in find_sources(given):
-                if isinstance(found, Skipped):
-                    passed_over[found.reason] += 1
-                    yield found
-                    continue
-                num_sources += 1
-                self._current = found
-                for item in read_source(found, self._config):
-                    if isinstance(item, Document):
-                        any_document = True
-                    elif item.fields and not any_document:
-                        fields.update(item.fields)
-                    yield item
-                self._num_bytes[str(given)] += found.bytes_read
-                self._current = None
-            if not num_sources:
-                seen = "; ".join(f"{reason} ({count})" for reason, count in passed_over.most_common(5))
-                raise InputError(
-                    f"the folder {given} has nothing that can be read, found: {seen or 'no files'}; what can "
-                    f"be read is {', '.join(FORMATS)}, also with .gz or .zst"
-                )
-        if fields and not any_document:
-            raise _no_field("the input", self._config.text_field, fields)
-
-
-def read_documents(
-    inputs: Iterable[str | Path], config: CorpusConfig | None = None
-) -> Iterator[Document | Skipped]:
-    """Every document of the inputs in order, as it was written, and every `Skipped` with its reason.
-
-    Args:
-        inputs: files, folders (read recursively in sorted order), "-" for standard input.
-        config: only `text_field` matters here; cleaning is the business of `build_corpus`.
-
-    Returns:
-        A stream: the memory it needs does not grow with the input.
-
-    Raises:
-        InputError: a path does not exist or cannot be read, a folder holds nothing readable, or a
-            file that was named has no row with the text field.
-
-    Examples:
-        >>> import pathlib, tempfile
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     path = pathlib.Path(folder, "a.txt")
-        ...     _ = path.write_text("first text\\nsecond text\\n")
-        ...     [document.text for document in read_documents([path])]
-        ['first text', 'second text']
-    """
-    return iter(InputReader(inputs, config or CorpusConfig()))
-
-
-def read_source(source: Source, config: CorpusConfig) -> Iterator[Document | Skipped]:
-    """The documents of one source.
-
-    Raises:
-        InputError: the source was named, has rows, and none of them has the text field.
-    """
-    if source.format not in _STRUCTURED:
-        yield from _read_text(source, config)
-        return
-    fields: Counter[str] = Counter()
-    has_field = False
-    for item in _read_structured(source, config):
-        if isinstance(item, Skipped) and item.fields:
-            if not has_field:
-                fields.update(item.fields)
-        elif isinstance(item, Document):
-            has_field = True
-        yield item
-    if source.named and fields and not has_field:
-        raise _no_field(str(source.path), config.text_field, fields)
-
-
-def _no_field(where: str, text_field: str, fields: Counter[str]) -> InputError:
-    seen = [name for name, _ in fields.most_common(_FIELDS_SHOWN)]
-    near = difflib.get_close_matches(text_field, seen, n=1, cutoff=0.5)
-    hint = f"did you mean --text-field {near[0]}?" if near else "name the one with the text with --text-field"
-    return InputError(f"no row of {where} has a field {text_field!r}; fields seen: {', '.join(seen)}; {hint}")
-
-
-def _read_structured(source: Source, config: CorpusConfig) -> Iterator[Item]:
+def read_structured(source: Source, config: CorpusConfig) -> Iterator[Item]:
+    """The rows of a jsonl, csv or Parquet file."""
     if source.format == ".parquet":
         return _read_parquet(source, config)
     chunks = _text_chunks(source)
@@ -181,7 +49,8 @@ def _read_structured(source: Source, config: CorpusConfig) -> Iterator[Item]:
     return _read_jsonl(read_lines(chunks, source.name), source.name, config)
 
 
-def _read_text(source: Source, config: CorpusConfig) -> Iterator[Item]:
+def read_text(source: Source, config: CorpusConfig) -> Iterator[Item]:
+    """The lines, blocks or sections of a text file or of standard input."""
     chunks = _text_chunks(source)
     name = source.name
     if source.format in {".md", ".rst"}:
@@ -212,7 +81,9 @@ def _read_text(source: Source, config: CorpusConfig) -> Iterator[Item]:
         collected += len(chunk) if isinstance(chunk, bytes) else 0
         if collected >= _LOOK_AHEAD_BYTES:
             break
-    blocks = _BLANK_LINE.search(b"".join(chunk for chunk in ahead if isinstance(chunk, bytes)))
+    # Stripped, so that a blank line that is found stands between two texts.
+    start = b"".join(chunk for chunk in ahead if isinstance(chunk, bytes)).strip()
+    blocks = _BLANK_LINE.search(start) is not None
     lines = read_lines(itertools.chain(ahead, chunks), name)
     yield from _read_blocks(lines, name) if blocks else _read_text_lines(lines, name)
 
@@ -308,7 +179,7 @@ def _read_jsonl(lines: Iterator[Line], name: str, config: CorpusConfig) -> Itera
 def _row_document(row: Mapping[str, object], name: str, number: int, config: CorpusConfig) -> Item:
     location = f"{name}:{number}"
     if config.text_field not in row:
-        fields = tuple(itertools.islice((str(key) for key in row), _FIELDS_SHOWN)) or ("(none)",)
+        fields = tuple(itertools.islice((str(key) for key in row), FIELDS_SHOWN)) or ("(none)",)
         return Skipped(reason=f"no field {config.text_field!r}", location=location, fields=fields)
     text = row[config.text_field]
     if text is None:
@@ -393,7 +264,7 @@ def _read_parquet(source: Source, config: CorpusConfig) -> Iterator[Item]:
         names = file.schema_arrow.names
         if config.text_field not in names:
             source.bytes_read = source.num_bytes
-            fields = tuple(names[:_FIELDS_SHOWN]) or ("(none)",)
+            fields = tuple(names[:FIELDS_SHOWN]) or ("(none)",)
             yield Skipped(reason=f"no field {config.text_field!r}", location=name, fields=fields)
             return
         num_rows = max(1, file.metadata.num_rows)

@@ -26,8 +26,8 @@ FORMATS = (".txt", ".md", ".rst", ".jsonl", ".csv", ".parquet")
 _COMPRESSIONS = (".gz", ".zst")
 LINE_LIMIT_BYTES = 16 << 20
 _CHUNK_BYTES = 256 << 10
-# zstd can expand a run of one byte 30,000-fold; 2 KiB at a time bound the worst case to tens of MB.
-_COMPRESSED_STEP_BYTES = 2 << 10
+# zstd can expand a run of one byte 30,000-fold; half a KiB at a time bounds the worst case to 16 MB.
+_COMPRESSED_STEP_BYTES = 512
 # `zstd --long=31` needs a window of 2 GiB; the library refuses above 128 MiB unless told.
 _ZSTD_WINDOW_BYTES = 1 << 31
 
@@ -116,7 +116,7 @@ def _source_of(path: Path, name: str, *, named: bool) -> Source | Skipped:
         return Skipped(reason="file cannot be read", location=name)
     if not is_file or form not in FORMATS or (form == ".parquet" and compression):
         return Skipped(
-            reason=f"file type not read: {_printable(Path(path.suffix)) if path.suffix else 'no suffix'}",
+            reason=f"file type not read: {_printable(Path(form + compression)) if form else 'no suffix'}",
             location=name,
         )
     return Source(path, name, form, compression, named, num_bytes)

@@ -11,7 +11,15 @@ from llmagentos.encoder._static import StaticEncoder, static_mean
 if TYPE_CHECKING:
     from llmagentos.encoder._transformer import TransformerEncoder
 
-__all__ = ["Encoder", "EncoderConfig", "Pooling", "StaticEncoder", "TransformerEncoder", "load_encoder", "static_mean"]
+__all__ = [
+    "Encoder",
+    "EncoderConfig",
+    "Pooling",
+    "StaticEncoder",
+    "TransformerEncoder",
+    "load_encoder",
+    "static_mean",
+]
 
 
 def __getattr__(name: str) -> Any:

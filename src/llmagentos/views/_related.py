@@ -10,12 +10,10 @@ SVD, context counts to the power 0.75); Turney and Pantel 2010, section 4 (word-
 """
 
 from math import gcd
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array, csr_array, hstack
-from scipy.sparse.linalg import svds
 from tokenizers import Tokenizer
 
 from llmagentos.errors import InputError
@@ -23,6 +21,9 @@ from llmagentos.tokens import TokenBatch
 from llmagentos.views._random import Ints
 from llmagentos.views._spelling import Spelling
 from llmagentos.views._units import UnitBatch, hash_spans
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
 
 # Below a million words most words have too few neighbours seen for their cosines to mean anything.
 MIN_WORDS = 1_000_000
@@ -141,6 +142,10 @@ def _vocabulary(units: UnitBatch, spelling: Spelling) -> tuple[Ints, list[str], 
 
 def _vectors(numbers: Ints, sentences: Ints, size: int) -> NDArray[np.float32]:
     """Unit vectors (V, D) of the words from PPMI at -2, -1, +1 and +2, never across a sentence's end."""
+    # scipy.sparse takes 0.13 s to import, and only this function needs it.
+    from scipy.sparse import coo_array, hstack
+    from scipy.sparse.linalg import svds
+
     blocks = []
     for distance in (1, 2):
         left, right = numbers[:-distance], numbers[distance:]
@@ -157,7 +162,7 @@ def _vectors(numbers: Ints, sentences: Ints, size: int) -> NDArray[np.float32]:
     return unit
 
 
-def _ppmi(counts: csr_array) -> csr_array:
+def _ppmi(counts: "csr_array") -> "csr_array":
     """max(0, log(p(w, c) / (p(w) q(c)))), where q(c) is proportional to the count of c to the power 0.75.
 
     The power lifts the share of rare contexts, which PMI would otherwise favour.
@@ -168,7 +173,8 @@ def _ppmi(counts: csr_array) -> csr_array:
     share = of_context / max(float(of_context.sum()), 1.0)
     rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
     values = np.log(counts.data / (of_word[rows] * share[counts.indices]))
-    ppmi = csr_array((np.maximum(values, 0.0), counts.indices, counts.indptr), shape=counts.shape)
+    ppmi = counts.copy()
+    ppmi.data = np.maximum(values, 0.0)
     ppmi.eliminate_zeros()
     return ppmi
 

@@ -18,7 +18,7 @@ _GAMMA = np.uint64(0x9E3779B97F4A7C15)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UnitPool:
-    """The token spans that units point to; the first `num_source` are the texts' own, in order.
+    """The token spans that units point to: the texts' own in order, then new ones.
 
     Attributes:
         tokens: int32 (T,).
@@ -27,7 +27,8 @@ class UnitPool:
         lengths: int64 (P,), number of tokens, >= 1.
         protected: bool (P,), never deleted, replaced, repeated or noised.
         sentences: int64 (P,), number of the sentence, never shared by two texts.
-        origins: int64 (P,), the source unit that a span stands for; its own id below `num_source`.
+        stands_for: int64 (K,), for each of the last K spans, the new ones, the unit of a text that it
+            stands for.
     """
 
     tokens: NDArray[np.int32]
@@ -36,7 +37,12 @@ class UnitPool:
     lengths: Ints
     protected: NDArray[np.bool_]
     sentences: Ints
-    origins: Ints
+    stands_for: Ints
+
+    def origin(self, span: int) -> int:
+        """The unit of a text that a span is or stands for."""
+        num_own = self.starts.size - self.stands_for.size
+        return span if span < num_own else int(self.stands_for[span - num_own])
 
     def extended(self, tokens: NDArray[np.int32], lengths: Ints, stands_for: Ints) -> "UnitPool":
         """Add spans, each standing for an existing one whose sentence and protection it takes.
@@ -49,6 +55,9 @@ class UnitPool:
         Returns:
             The pool with K more spans; the first new id is the old number of spans.
         """
+        num_own = self.starts.size - self.stands_for.size
+        own = stands_for.copy()
+        own[stands_for >= num_own] = self.stands_for[stands_for[stands_for >= num_own] - num_own]
         first = np.cumsum(lengths) - lengths
         flags = np.repeat(self.flags[self.starts[stands_for]] & ~np.uint8(UNIT_START), lengths)
         flags[first] |= np.uint8(UNIT_START)
@@ -59,7 +68,7 @@ class UnitPool:
             lengths=np.concatenate([self.lengths, lengths]),
             protected=np.concatenate([self.protected, self.protected[stands_for]]),
             sentences=np.concatenate([self.sentences, self.sentences[stands_for]]),
-            origins=np.concatenate([self.origins, self.origins[stands_for]]),
+            stands_for=np.concatenate([self.stands_for, own]),
         )
 
 
@@ -98,7 +107,6 @@ class UnitBatch:
         if max_unit_tokens is not None:
             np.minimum(lengths, max_unit_tokens, out=lengths)
         flags = batch.flags[starts]
-        ids = np.arange(starts.size)
         pool = UnitPool(
             tokens=batch.tokens,
             flags=token_flags,
@@ -106,9 +114,9 @@ class UnitBatch:
             lengths=lengths,
             protected=(flags & PROTECTED) != 0,
             sentences=np.cumsum((flags & SENTENCE_START) != 0),
-            origins=ids,
+            stands_for=np.empty(0, dtype=np.int64),
         )
-        return cls(pool=pool, ids=ids, offsets=offsets)
+        return cls(pool=pool, ids=np.arange(starts.size), offsets=offsets)
 
     def to_tokens(self) -> TokenBatch:
         """Gather the tokens: one copy for the whole batch.

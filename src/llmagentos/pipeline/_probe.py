@@ -1,0 +1,116 @@
+"""Which views suit this text and this encoder: a short trial on text kept aside decides.
+
+Published results conflict by the length of texts, so neither crops nor dropout is assumed (design
+2.6). Each recipe trains the same start for a few steps on the same texts; then texts that no recipe
+trained on are matched, title to body or, without titles, beginning to rest, and the recipe that
+matches them best is taken. No label is used, and none of the held-out texts.
+"""
+
+import heapq
+import json
+import shutil
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import torch
+import xxhash
+
+from llmagentos.corpus import Document
+from llmagentos.encoder import Encoder
+from llmagentos.loss import NTXentLoss
+from llmagentos.model import EmbeddingModel
+from llmagentos.tokens import TokenStore
+from llmagentos.training import Budget, TrainingConfig, train_encoder
+from llmagentos.views import Preset, Views, ViewsConfig
+
+RECIPES: Final[tuple[Preset, ...]] = ("paragraph", "dropout")
+_NUM_TEXTS: Final = 400
+_STEPS: Final = 10
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """What one recipe reached.
+
+    Attributes:
+        preset: of `ViewsConfig`; "none" is the encoder as it came.
+        cross_entropy: of picking each query's own text among all probe texts, nats; log(number of
+            texts) at chance, lower is better.
+    """
+
+    preset: str
+    cross_entropy: float
+
+
+def probe_texts(documents: Iterable[Document]) -> list[Document]:
+    """The texts that a probe keeps aside: the 400 with the smallest hashes, at most a tenth.
+
+    Args:
+        documents: the training documents.
+
+    Returns:
+        In the order of their hashes, so whatever order they came in.
+    """
+    ranked = ((xxhash.xxh3_64_intdigest(d.text.encode()), d) for d in documents)
+    counted = _Counted(ranked)
+    smallest = heapq.nsmallest(_NUM_TEXTS, counted, key=lambda pair: pair[0])
+    return [document for _, document in smallest[: counted.count // 10]]
+
+
+def choose_views(
+    encoder: Encoder,
+    store: TokenStore,
+    texts: Sequence[Document],
+    views: ViewsConfig,
+    loss: NTXentLoss,
+    config: TrainingConfig,
+    folder: Path,
+    *,
+    on_trial: Callable[[Trial], None],
+) -> list[Trial]:
+    """Try each recipe for ten steps and rank them.
+
+    Args:
+        encoder: the start; as it was when this returns.
+        store: what is trained on; does not hold `texts`.
+        texts: from `probe_texts`.
+        views: its rates override every preset's.
+        loss: of the run.
+        config: of the run; the trials take half its batch, to leave time for the run itself.
+        folder: for the trials' own files; removed.
+        on_trial: called after each.
+
+    Returns:
+        The trials, best first, with the encoder as it came among them.
+    """
+    start = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    brief = replace(config, batch_size=max(2, (config.batch_size or 2) // 2))
+    trials = [Trial(preset="none", cross_entropy=_matching_cross_entropy(encoder, texts, loss.temperature))]
+    on_trial(trials[0])
+    for preset in RECIPES:
+        trial_views = Views(store, replace(views, preset=preset))
+        train_encoder(encoder, trial_views, len(store), loss, brief, Budget(steps=_STEPS), folder)
+        reached = _matching_cross_entropy(encoder, texts, loss.temperature)
+        trials.append(Trial(preset=preset, cross_entropy=reached))
+        on_trial(trials[-1])
+        encoder.load_state_dict(start)
+        shutil.rmtree(folder)
+    return sorted(trials, key=lambda trial: trial.cross_entropy)
+
+
+def _matching_cross_entropy(encoder: Encoder, texts: Sequence[Document], temperature: float) -> float:
+    model = EmbeddingModel(encoder)
+    queries, bodies = zip(*map(_query_and_body, texts), strict=True)
+    similarities = torch.from_numpy(model.encode(queries) @ model.encode(bodies).T)
+    return torch.nn.functional.cross_entropy(similarities / temperature, torch.arange(len(texts))).item()
+
+
+def _query_and_body(document: Document) -> tuple[str, str]:
+    """Title and text; without a title the first fifth of the text and the rest."""
+    if document.title:
+        return document.title, document.text
+    cut = max(1, len(document.text) // 5)
+    return document.text[:cut], document.text[cut:]

@@ -1,0 +1,68 @@
+"""Where a run works: beside its output, which appears whole at the end or not at all.
+
+    OUT.partial/     corpus/ store/ run/ probe.json, until the run has ended
+    OUT/             the finished model folder, put in place by one rename
+
+A run that was killed leaves OUT.partial for `--resume`. A run that fails before its first
+checkpoint leaves nothing.
+"""
+
+import errno
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from llmagentos.errors import InputError, OutputError
+from llmagentos.training import latest_checkpoint
+
+
+@contextmanager
+def workspace(out: Path, *, resume: bool) -> Iterator[Path]:
+    """The working folder of a run that will end in `out`.
+
+    Args:
+        out: where the model is to be.
+        resume: go on in the folder that an earlier run left.
+
+    Yields:
+        OUT.partial, new or as the earlier run left it.
+
+    Raises:
+        OutputError: `out` exists, or an unfinished run is there and `resume` is false, or the disk is
+            full.
+        InputError: `resume` is true and there is nothing to go on with.
+    """
+    work = out.with_name(out.name + ".partial")
+    if out.exists():
+        advice = "it is finished; choose another --out" if resume else "choose another --out, or remove it first"
+        raise OutputError(f"{out} exists already; {advice}")
+    if resume and not work.is_dir():
+        raise InputError(f"there is no unfinished run in {work}; start it without --resume")
+    if work.exists() and not resume:
+        if latest_checkpoint(work / "run" / "checkpoints") is not None:
+            raise OutputError(
+                f"an unfinished run is in {work}; go on with --resume, or remove that folder to start anew"
+            )
+        shutil.rmtree(work)
+    try:
+        work.mkdir(parents=True, exist_ok=True)
+        yield work
+    except BaseException as error:
+        if latest_checkpoint(work / "run" / "checkpoints") is None:
+            shutil.rmtree(work, ignore_errors=True)
+        if isinstance(error, OSError):
+            raise _cannot_write(out, error) from error
+        raise
+
+
+def publish(finished: Path, out: Path) -> None:
+    """Put the finished folder in place and remove the working folder around it."""
+    finished.rename(out)
+    shutil.rmtree(finished.parent)
+
+
+def _cannot_write(out: Path, error: OSError) -> OutputError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        return OutputError(f"the disk is full: {error}; free some space or give another --out than {out}")
+    return OutputError(f"{out} cannot be written ({error}); check --out and its permissions")

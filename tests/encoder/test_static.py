@@ -1,0 +1,111 @@
+"""The static encoder: means, their gradient, first vectors, and the folder it writes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from llmagentos.encoder import StaticEncoder, load_encoder, static_mean
+
+from .tiny import TEXTS, ragged, word_tokenizer
+
+
+def batch(num_rows: int, seed: int = 0) -> tuple[Tensor, Tensor]:
+    """Ragged tokens with empty texts at the start, inside and at the end, and repeated tokens."""
+    generator = torch.Generator().manual_seed(seed)
+    lengths = torch.tensor([0, 5, 1, 0, 0, 9, 300, 2, 0])
+    offsets = torch.cat((torch.zeros(1, dtype=torch.int64), lengths.cumsum(0)))
+    return torch.randint(num_rows, (int(offsets[-1]),), generator=generator), offsets
+
+
+def test_mean_and_gradient_equal_the_loop() -> None:
+    table = torch.randn(
+        50, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64
+    ).requires_grad_()
+    tokens, offsets = batch(50)
+    rows = []
+    for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
+        rows.append(
+            table[tokens[start:stop]].mean(0) if stop > start else torch.zeros(8, dtype=torch.float64)
+        )
+    expected, actual = torch.stack(rows), static_mean(table, tokens, offsets)
+    torch.testing.assert_close(actual, expected)
+    gradient = torch.randn(9, 8, dtype=torch.float64)
+    torch.testing.assert_close(
+        torch.autograd.grad(actual, table, gradient), torch.autograd.grad(expected, table, gradient)
+    )
+
+
+def test_gradient_equals_finite_differences() -> None:
+    table = torch.randn(6, 3, dtype=torch.float64).requires_grad_()
+    tokens, offsets = torch.tensor([0, 1, 1, 5, 2]), torch.tensor([0, 3, 3, 5])
+    assert torch.autograd.gradcheck(lambda t: static_mean(t, tokens, offsets), (table,))
+
+
+def test_gradient_equals_torch_on_many_texts() -> None:
+    generator = torch.Generator().manual_seed(2)
+    table = torch.randn(2000, 16, generator=generator).requires_grad_()
+    cuts = torch.randint(0, 20_001, (499,), generator=generator).sort().values
+    offsets = torch.cat((torch.tensor([0]), cuts, torch.tensor([20_000])))
+    tokens = torch.randint(2000, (20_000,), generator=generator)
+    expected = functional.embedding_bag(tokens, table, offsets, mode="mean", include_last_offset=True)
+    actual = static_mean(table, tokens, offsets)
+    torch.testing.assert_close(actual, expected)
+    gradient = torch.randn(500, 16, generator=generator)
+    torch.testing.assert_close(
+        torch.autograd.grad(actual, table, gradient), torch.autograd.grad(expected, table, gradient)
+    )
+
+
+def test_gradient_does_not_depend_on_the_number_of_threads() -> None:
+    table = torch.randn(50, 64, generator=torch.Generator().manual_seed(3)).requires_grad_()
+    tokens, offsets = batch(50)
+    gradient = torch.randn(9, 64)
+    threads = torch.get_num_threads()
+    try:
+        results = []
+        for num_threads in (1, 2):
+            torch.set_num_threads(num_threads)
+            results.append(torch.autograd.grad(static_mean(table, tokens, offsets), table, gradient)[0])
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*results)
+
+
+def test_empty_texts_and_empty_batches() -> None:
+    encoder = StaticEncoder(word_tokenizer(), dimension=8)
+    nothing = torch.zeros(0, dtype=torch.int64)
+    assert encoder(nothing, torch.tensor([0])).shape == (0, 8)
+    h = encoder(nothing, torch.tensor([0, 0, 0]))
+    assert torch.equal(h, torch.zeros(2, 8))
+    (gradient,) = torch.autograd.grad(h.sum(), encoder.embedding)
+    assert not gradient.any()
+
+
+def test_first_vectors() -> None:
+    tokenizer = word_tokenizer()
+    size = tokenizer.get_vocab_size()
+    plain = StaticEncoder(tokenizer, dimension=400)
+    assert plain.embedding.shape == (size, 400)
+    assert plain.embedding.norm(dim=1).mean().item() == pytest.approx(1, abs=0.02)
+    assert torch.equal(plain.embedding, StaticEncoder(tokenizer, dimension=400).embedding)
+    assert not torch.equal(plain.embedding, StaticEncoder(tokenizer, dimension=400, seed=1).embedding)
+
+    weights = np.linspace(0, 2, size, dtype=np.float32)
+    weighted = StaticEncoder(tokenizer, dimension=400, token_weights=weights)
+    torch.testing.assert_close(
+        weighted.embedding.detach(), plain.embedding.detach() * torch.from_numpy(weights)[:, None]
+    )
+
+
+def test_saved_and_loaded(tmp_path: Path) -> None:
+    encoder = StaticEncoder(word_tokenizer(), dimension=12)
+    encoder.save(tmp_path)
+    assert not list(tmp_path.rglob("*.bin"))
+    loaded = load_encoder(tmp_path)
+    assert isinstance(loaded, StaticEncoder) and not loaded.training
+    assert (loaded.dimension, loaded.max_tokens, loaded.name) == (12, None, str(tmp_path))
+    assert torch.equal(loaded(*ragged(loaded, TEXTS)), encoder(*ragged(encoder, TEXTS)))

@@ -1,0 +1,145 @@
+"""Tiny models with random weights, saved the way real ones are, so that the real loading code runs."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from torch import Tensor
+from transformers import (
+    BertConfig,
+    BertModel,
+    ModernBertConfig,
+    ModernBertModel,
+    PreTrainedModel,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3Model,
+)
+
+from llmagentos.encoder import Encoder
+
+TEXTS = [
+    "The quick brown fox jumps over the lazy dog.",
+    "",
+    "对比学习不需要标签。模型从大量文本中学习有用的表示！",
+    "A",
+    "word " * 300,
+    "Contrastive learning needs no labels, only two views of each text.",
+    "北京 and Shanghai: 2 cities",
+]
+
+SIZES: dict[str, Any] = {
+    "hidden_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "intermediate_size": 48,
+    "max_position_embeddings": 64,
+}
+
+
+# The class is untyped in transformers.
+fast_tokenizer: Callable[..., PreTrainedTokenizerFast] = PreTrainedTokenizerFast
+
+
+def train_tokenizer(tokenizer: Tokenizer, special: Sequence[str]) -> Tokenizer:
+    trainer: trainers.WordPieceTrainer | trainers.BpeTrainer
+    if isinstance(tokenizer.model, models.WordPiece):
+        trainer = trainers.WordPieceTrainer(vocab_size=500, special_tokens=list(special), show_progress=False)
+    else:
+        trainer = trainers.BpeTrainer(
+            vocab_size=500,
+            special_tokens=list(special),
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+            show_progress=False,
+        )
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    return tokenizer
+
+
+def wordpiece() -> PreTrainedTokenizerFast:
+    """As BERT has it, and cutting and padding on its own, as all-MiniLM-L6-v2 is saved."""
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.decoder = decoders.WordPiece()
+    train_tokenizer(tokenizer, ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"])
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    tokenizer.enable_truncation(16)
+    tokenizer.enable_padding(length=16)
+    return fast_tokenizer(
+        tokenizer_object=tokenizer, unk_token="[UNK]", pad_token="[PAD]", cls_token="[CLS]", sep_token="[SEP]"
+    )
+
+
+def byte_level(prefix: str, suffix: str) -> PreTrainedTokenizerFast:
+    """As ModernBERT and Qwen3 have it; byte-level tokens know every text."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    train_tokenizer(tokenizer, ["<pad>", "<s>", "</s>"])
+    if prefix or suffix:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{prefix} $A {suffix}".strip(), special_tokens=[("<s>", 1), ("</s>", 2)]
+        )
+    return fast_tokenizer(tokenizer_object=tokenizer, pad_token="<pad>", padding_side="right")
+
+
+def tiny_bert() -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    tokenizer = wordpiece()
+    return BertModel(BertConfig(vocab_size=len(tokenizer), pad_token_id=0, **SIZES)), tokenizer
+
+
+def tiny_modernbert() -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    tokenizer = byte_level("<s>", "</s>")
+    ids: dict[str, Any] = {
+        "pad_token_id": 0,
+        "cls_token_id": 1,
+        "bos_token_id": 1,
+        "sep_token_id": 2,
+        "eos_token_id": 2,
+    }
+    return ModernBertModel(ModernBertConfig(vocab_size=len(tokenizer), **ids, **SIZES)), tokenizer
+
+
+def tiny_qwen3() -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    tokenizer = byte_level("", "</s>")
+    config = Qwen3Config(
+        vocab_size=len(tokenizer), pad_token_id=0, num_key_value_heads=2, head_dim=8, **SIZES
+    )
+    return Qwen3Model(config), tokenizer
+
+
+KINDS: dict[str, Callable[[], tuple[PreTrainedModel, PreTrainedTokenizerFast]]] = {
+    "bert": tiny_bert,
+    "modernbert": tiny_modernbert,
+    "qwen3": tiny_qwen3,
+}
+
+
+def ragged(encoder: Encoder, texts: Sequence[str]) -> tuple[Tensor, Tensor]:
+    """Tokens and offsets of texts, as the views stage gives them."""
+    ids = [e.ids for e in encoder.tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+    offsets = np.cumsum([0, *map(len, ids)])
+    return torch.tensor([i for text in ids for i in text], dtype=torch.int64), torch.from_numpy(offsets)
+
+
+def save_models(root: Path) -> dict[str, Path]:
+    """One plain Hugging Face folder of each kind."""
+    for kind, build in KINDS.items():
+        torch.manual_seed(0)
+        backbone, tokenizer = build()
+        backbone.save_pretrained(root / kind)
+        tokenizer.save_pretrained(root / kind)
+    return {kind: root / kind for kind in KINDS}
+
+
+def word_tokenizer() -> Tokenizer:
+    """A small tokenizer without special tokens, for static encoders."""
+    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    return train_tokenizer(tokenizer, ["[UNK]"])

@@ -1,0 +1,5 @@
+"""What checks the project: the documents' commands and, in tests, the shapes of arrays."""
+
+from tools._shapes import checked
+
+__all__ = ["checked"]
