@@ -11,7 +11,6 @@ import pytest
 os.environ["HF_HUB_OFFLINE"] = "1"
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # small tensors are faster so, and sums keep their order
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
-os.environ["MPLBACKEND"] = "agg"
 os.environ["TERM"] = "dumb"  # what the command line prints is plain text, and its lines do not break
 os.environ["COLUMNS"] = "200"
 

@@ -6,13 +6,12 @@ A test compares them with the code, so that neither can become wrong.
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "src" / "llmagentos"
-STAGES = "corpus tokens views encoder loss training model evaluation registry memory serving".split()
-ABOVE = "config pipeline continual __main__".split()
 
 
 def docstring(node: ast.Module | ast.ClassDef) -> str:
@@ -28,9 +27,16 @@ def summary(file: Path) -> str:
     return " ".join(docstring(ast.parse(file.read_text(encoding="utf-8"))).split("\n\n")[0].split())
 
 
+def stages() -> list[str]:
+    """The parts of the package from the lowest to the highest, as import-linter enforces them."""
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    layers: list[str] = settings["tool"]["importlinter"]["contracts"][0]["layers"]
+    return [layer.strip("()") for layer in reversed(layers)]
+
+
 def file_map() -> Iterator[str]:
     """The source files in the order of the data, each with what it is for."""
-    for name in ["errors", *STAGES, *ABOVE]:
+    for name in stages():
         single, folder = PACKAGE / f"{name}.py", PACKAGE / name
         if single.exists():
             yield f"- `{name}.py`: {summary(single)}"

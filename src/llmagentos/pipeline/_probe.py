@@ -7,14 +7,12 @@ matches them best is taken. No label is used, and none of the held-out texts.
 """
 
 import heapq
-import json
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import torch
 import xxhash
 
@@ -36,28 +34,31 @@ class Trial:
     """What one recipe reached.
 
     Attributes:
-        preset: of `ViewsConfig`; "none" is the encoder as it came.
-        cross_entropy: of picking each query's own text among all probe texts, nats; log(number of
-            texts) at chance, lower is better.
+        preset: of `ViewsConfig`.
+        before: cross-entropy of picking each query's own text among all probe texts, with the
+            encoder as it came, nats; log(number of texts) at chance, lower is better.
+        after: the same after the trial.
     """
 
-    preset: str
-    cross_entropy: float
+    preset: Preset
+    before: float
+    after: float
+
+    def __str__(self) -> str:
+        """One line for a person."""
+        return f"{self.preset}: cross-entropy {self.before:.4f} -> {self.after:.4f}"
 
 
 def probe_texts(documents: Iterable[Document]) -> list[Document]:
-    """The texts that a probe keeps aside: the 400 with the smallest hashes, at most a tenth.
+    """The 400 texts with the smallest hashes, which a probe keeps aside.
 
     Args:
-        documents: the training documents.
+        documents: the training documents, in any order.
 
     Returns:
-        In the order of their hashes, so whatever order they came in.
+        In the order of their hashes.
     """
-    ranked = ((xxhash.xxh3_64_intdigest(d.text.encode()), d) for d in documents)
-    counted = _Counted(ranked)
-    smallest = heapq.nsmallest(_NUM_TEXTS, counted, key=lambda pair: pair[0])
-    return [document for _, document in smallest[: counted.count // 10]]
+    return heapq.nsmallest(_NUM_TEXTS, documents, key=lambda d: xxhash.xxh3_64_intdigest(d.text.encode()))
 
 
 def choose_views(
@@ -84,21 +85,21 @@ def choose_views(
         on_trial: called after each.
 
     Returns:
-        The trials, best first, with the encoder as it came among them.
+        The trials, best first.
     """
     start = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     brief = replace(config, batch_size=max(2, (config.batch_size or 2) // 2))
-    trials = [Trial(preset="none", cross_entropy=_matching_cross_entropy(encoder, texts, loss.temperature))]
-    on_trial(trials[0])
+    before = _matching_cross_entropy(encoder, texts, loss.temperature)
+    trials: list[Trial] = []
     for preset in RECIPES:
         trial_views = Views(store, replace(views, preset=preset))
         train_encoder(encoder, trial_views, len(store), loss, brief, Budget(steps=_STEPS), folder)
-        reached = _matching_cross_entropy(encoder, texts, loss.temperature)
-        trials.append(Trial(preset=preset, cross_entropy=reached))
+        after = _matching_cross_entropy(encoder, texts, loss.temperature)
+        trials.append(Trial(preset=preset, before=before, after=after))
         on_trial(trials[-1])
         encoder.load_state_dict(start)
         shutil.rmtree(folder)
-    return sorted(trials, key=lambda trial: trial.cross_entropy)
+    return sorted(trials, key=lambda trial: trial.after)
 
 
 def _matching_cross_entropy(encoder: Encoder, texts: Sequence[Document], temperature: float) -> float:

@@ -1,30 +1,40 @@
 """The whole line on one screen: unlabelled text in, a measured embedding model out.
 
-    inputs -> corpus -> tokens -> views -> encoder -> loss -> training -> model -> evaluation
+inputs -> corpus -> tokens -> views -> encoder -> loss -> training -> model -> evaluation
 """
 
 import json
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from llmagentos.config import Config
-from llmagentos.corpus import Corpus, Document, Skipped, build_corpus, harvest_python_docs
+from llmagentos.corpus import Corpus, Document, Progress, Skipped, build_corpus, harvest_python_docs
 from llmagentos.encoder import Encoder, StaticEncoder, load_encoder
-from llmagentos.evaluation import EvaluationReport
+from llmagentos.evaluation import EvaluationReport, RetrievalTask
 from llmagentos.loss import NTXentLoss
 from llmagentos.model import EmbeddingModel, export_model
-from llmagentos.pipeline._probe import choose_views, probe_texts
+from llmagentos.pipeline._probe import Trial, choose_views, probe_texts
 from llmagentos.pipeline._progress import OnProgress, Update, silent
-from llmagentos.pipeline._report import Story, heldout_tasks, measure, model_card, write_reports
+from llmagentos.pipeline._report import (
+    Remembering,
+    Story,
+    heldout_task,
+    measure,
+    model_card,
+    write_reports,
+)
 from llmagentos.pipeline._workspace import publish, workspace
-from llmagentos.tokens import TokenStore, build_store, train_tokenizer
+from llmagentos.tokens import StoreProgress, TokenStore, build_store, train_tokenizer
 from llmagentos.training import Budget, Metrics, train_encoder
 from llmagentos.views import Views
+
+# What the map, the neighbours and the files of the report take beyond the embedding of their texts.
+_REPORT_SECONDS = 20.0
+_FEWEST_TO_PROBE = 2_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,39 +88,176 @@ def train(
         LLMAgentOSError: with what to do; nothing half-written stays.
     """
     began = time.monotonic()
-    config, out = config or Config(), Path(out)
+    out, config = Path(out), config or Config()
     with workspace(out, resume=resume) as work:
-        start = None if encoder == "static" else load_encoder(encoder)
+        pretrained = None if encoder == "static" else load_encoder(encoder)
+        config = replace(config, training=config.training.resolved(pretrained=pretrained is not None))
+        loss = NTXentLoss(config.loss.temperature)
 
         corpus = _corpus(inputs, work / "corpus", config, on_progress)
-        config = replace(config, training=config.training.resolved(pretrained=start is not None))
-        aside = probe_texts(corpus.training()) if start is not None and config.views.preset is None else []
-        store = _tokens(corpus, start, {document.id for document in aside}, work / "store", config, on_progress)
-        model = start or new_static_encoder(store, config)
-        loss = NTXentLoss(config.loss.temperature)
-        if aside:
-            config = _probe(model, store, aside, loss, work, config, on_progress)
-        views = Views(store, config.views)
-        tasks = heldout_tasks(corpus, work / "heldout.jsonl")
+        task = heldout_task(corpus, work / "heldout.jsonl")
+        probed = _probed_texts(corpus, config) if pretrained is not None else []
+        store = _tokens(corpus, pretrained, probed, work / "store", config, on_progress)
+        model = pretrained or _new_static(store, config)
+        config = _with_views(model, store, probed, loss, config, work, on_progress)
 
-        reserve = _seconds_to_finish(model, tasks)
         result = train_encoder(
             model,
-            views,
+            Views(store, config.views),
             len(store),
             loss,
             config.training,
-            Budget(steps=steps, deadline=None if minutes is None else began + 60 * minutes - reserve),
+            Budget(steps=steps, deadline=_deadline(began, minutes, model, task)),
             work / "run",
             recipe={"encoder": encoder, "corpus": corpus.manifest.fingerprint, "config": config.to_toml()},
             resume=resume,
             on_metrics=lambda row: on_progress(_training_update(row)),
         )
 
+        after = Remembering(EmbeddingModel(model))
+        before = Remembering(
+            EmbeddingModel(_new_static(store, config) if pretrained is None else load_encoder(encoder))
+        )
+        report = None if task is None else measure(after, before, task, on_progress)
         story = Story(encoder=encoder, config=config, corpus=corpus, store=store, result=result, work=work)
-        before = load_encoder(encoder) if start is not None else new_static_encoder(store, config)
-        report = measure(EmbeddingModel(model), EmbeddingModel(before), tasks, on_progress)
         finished = export_model(model, work / "model", card=model_card(story, report))
-        write_reports(finished, story, report, EmbeddingModel(before), EmbeddingModel(model), on_progress)
+        write_reports(finished, story, task, report, before, after, on_progress)
         publish(finished, out)
     return TrainedModel(path=out, report=report, seconds=time.monotonic() - began)
+
+
+def demo(out: str | Path, *, minutes: float, on_progress: OnProgress = silent) -> TrainedModel:
+    """Train on the documentation of the installed Python packages: real text that every machine has.
+
+    Args:
+        out: a new folder for the model.
+        minutes: wall time of everything.
+        on_progress: called as the run goes on.
+
+    Returns:
+        As `train`.
+    """
+    config = Config().override(["corpus.heldout_fraction=0.1"])
+    return train(harvest_python_docs(), out, config=config, minutes=minutes, on_progress=on_progress)
+
+
+def _corpus(
+    inputs: Iterable[str | Path] | Iterable[Document | Skipped],
+    folder: Path,
+    config: Config,
+    on_progress: OnProgress,
+) -> Corpus:
+    if folder.exists():  # by the run that is resumed
+        return Corpus.open(folder)
+
+    def show(progress: Progress) -> None:
+        note = f"{progress.documents:,} documents"
+        on_progress(Update(stage="corpus", done=progress.bytes_read, total=progress.total_bytes, note=note))
+
+    return build_corpus(inputs, folder, config.corpus, on_progress=show)
+
+
+def _probed_texts(corpus: Corpus, config: Config) -> list[Document]:
+    """Texts that decide between recipes; none where the user has decided, or text is too scarce."""
+    if config.views.preset is not None or corpus.num_training < _FEWEST_TO_PROBE:
+        return []
+    return probe_texts(corpus.training())
+
+
+def _tokens(
+    corpus: Corpus,
+    pretrained: Encoder | None,
+    probed: Sequence[Document],
+    folder: Path,
+    config: Config,
+    on_progress: OnProgress,
+) -> TokenStore:
+    if folder.exists():  # by the run that is resumed
+        return TokenStore(folder)
+    if pretrained is None:
+        on_progress(Update(stage="tokenizer", note=f"{config.tokens.vocabulary_size:,} entries"))
+        tokenizer = train_tokenizer(corpus.training(), config.tokens)
+        on_progress(Update(stage="tokenizer", done=1, total=1))
+    else:
+        tokenizer = pretrained.tokenizer
+    aside = {document.id for document in probed}
+
+    def show(progress: StoreProgress) -> None:
+        note = f"{progress.num_tokens:,} tokens"
+        on_progress(Update(stage="tokens", done=progress.num_documents, total=corpus.num_training, note=note))
+
+    texts = (document for document in corpus.training() if document.id not in aside)
+    return build_store(texts, tokenizer, folder, on_progress=show)
+
+
+def _new_static(store: TokenStore, config: Config) -> StaticEncoder:
+    """A static encoder from nothing: random directions, lengths by inverse document frequency.
+
+    Before any training it is a random projection of TF-IDF. On arXiv abstracts that start has MRR@10
+    79 to 83 where equal lengths have 46, and is 0.5 points ahead after 900 steps.
+    """
+    idf = np.log((1 + len(store)) / (1 + store.document_counts)) / np.log(1 + len(store))
+    return StaticEncoder(
+        store.tokenizer,
+        config.encoder.dimension,
+        token_weights=idf.astype(np.float32),
+        seed=config.training.seed,
+    )
+
+
+def _with_views(
+    model: Encoder,
+    store: TokenStore,
+    probed: Sequence[Document],
+    loss: NTXentLoss,
+    config: Config,
+    work: Path,
+    on_progress: OnProgress,
+) -> Config:
+    """The configuration with its views chosen: by the user, by the probe, or paragraph."""
+    if config.views.preset is not None:
+        return config
+    path = work / "probe.json"
+    if path.exists():  # from the run that is resumed
+        trials = [Trial(**values) for values in json.loads(path.read_text(encoding="utf-8"))]
+    elif probed:
+        trials = choose_views(
+            model,
+            store,
+            probed,
+            config.views,
+            loss,
+            config.training,
+            work / "probe",
+            on_trial=lambda trial: on_progress(Update(stage="probe", note=str(trial))),
+        )
+        path.write_text(json.dumps([asdict(trial) for trial in trials]), encoding="utf-8")
+    else:
+        trials = []
+    preset = trials[0].preset if trials else "paragraph"
+    return replace(config, views=replace(config.views, preset=preset))
+
+
+def _deadline(
+    began: float, minutes: float | None, model: Encoder, task: RetrievalTask | None
+) -> float | None:
+    """When training has to end for the whole run to end in time."""
+    if minutes is None:
+        return None
+    reserve = _REPORT_SECONDS
+    if task is not None:
+        sample = [*task.queries[:32], *task.documents[:32]]
+        started = time.monotonic()
+        EmbeddingModel(model).encode(sample)
+        # The held-out texts are embedded twice, before and after training.
+        reserve += 2 * (time.monotonic() - started) * (len(task.queries) + len(task.documents)) / len(sample)
+    return began + 60 * minutes - reserve
+
+
+def _training_update(row: Metrics) -> Update:
+    left = (row.total_steps - row.step) * row.seconds / max(1, row.step)
+    note = (
+        f"loss {row.loss:.3f}  {row.texts_per_second:,.0f} texts/s  alignment {row.alignment:.2f}  "
+        f"uniformity {row.uniformity:.2f}  {left:.0f} s left"
+    )
+    return Update(stage="training", done=row.step, total=row.total_steps, note=note)

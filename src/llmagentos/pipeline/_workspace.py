@@ -35,7 +35,9 @@ def workspace(out: Path, *, resume: bool) -> Iterator[Path]:
     """
     work = out.with_name(out.name + ".partial")
     if out.exists():
-        advice = "it is finished; choose another --out" if resume else "choose another --out, or remove it first"
+        advice = (
+            "it is finished; choose another --out" if resume else "choose another --out, or remove it first"
+        )
         raise OutputError(f"{out} exists already; {advice}")
     if resume and not work.is_dir():
         raise InputError(f"there is no unfinished run in {work}; start it without --resume")

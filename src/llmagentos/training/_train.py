@@ -156,8 +156,8 @@ def train_encoder(
             clock.count(texts=batch_size, tokens=len(pairs.a.tokens) + len(pairs.b.tokens))
             if not torch.isfinite(batch_loss):
                 raise NonFiniteLossError(
-                    f"the loss became {batch_loss.item()} at step {state.step}; try a learning rate lower than "
-                    f"{config.learning_rate:g} (training.learning_rate) or precision fp32 (training.precision); "
+                    f"the loss became {batch_loss.item()} at step {state.step}; try a learning rate lower "
+                    f"than {config.learning_rate:g} (training.learning_rate) or training.precision=fp32; "
                     "the last good checkpoint is kept"
                 )
             if budget.deadline is not None and state.step == WARMUP_STEPS:

@@ -2,7 +2,7 @@
 
 from llmagentos.views._edits import Edit, Explanation, Piece, Step, explain
 from llmagentos.views._random import text_keys
-from llmagentos.views._recipe import Recipe, ViewsConfig
+from llmagentos.views._recipe import Preset, Recipe, ViewsConfig
 from llmagentos.views._related import learn_related_words
 from llmagentos.views._render import markup
 from llmagentos.views._replacement import read_dictionary, write_dictionary
@@ -12,6 +12,7 @@ __all__ = [
     "Edit",
     "Explanation",
     "Piece",
+    "Preset",
     "Recipe",
     "Step",
     "ViewBatch",

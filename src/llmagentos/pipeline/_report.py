@@ -1,0 +1,240 @@
+"""What a finished run says of itself: scores on held-out text, a page, a model card."""
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+import orjson
+
+from llmagentos.config import Config
+from llmagentos.corpus import Corpus
+from llmagentos.evaluation import (
+    Encodes,
+    EvaluationReport,
+    RetrievalTask,
+    TaskResult,
+    evaluate,
+    nearest_neighbours,
+    text_map,
+    write_report,
+)
+from llmagentos.model import CardScore, CardSource, ModelCard
+from llmagentos.pipeline._progress import OnProgress, Update
+from llmagentos.tokens import TokenStore
+from llmagentos.training import TrainingResult, read_metrics
+
+_FEWEST_HELDOUT: Final = 10
+_MAPPED_TEXTS: Final = 2_000
+_MAP_COLOURS: Final = 8
+_SHOWN_NEIGHBOURS: Final = 6
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Story:
+    """A finished training run, as the reports tell it."""
+
+    encoder: str
+    config: Config
+    corpus: Corpus
+    store: TokenStore
+    result: TrainingResult
+    work: Path
+
+
+class Remembering:
+    """An encoder that embeds every text once, for the scores, the neighbours and the map.
+
+    Args:
+        model: anything with `encode`.
+    """
+
+    def __init__(self, model: Encodes) -> None:
+        self._model = model
+        self._vectors: dict[str, npt.NDArray[np.floating]] = {}
+
+    def encode(self, texts: Sequence[str], /) -> npt.NDArray[np.floating]:
+        """One row a text, (n, D)."""
+        new = list(dict.fromkeys(text for text in texts if text not in self._vectors))
+        if new:
+            self._vectors.update(zip(new, self._model.encode(new), strict=True))
+        return np.stack([self._vectors[text] for text in texts])
+
+
+def heldout_task(corpus: Corpus, path: Path) -> RetrievalTask | None:
+    """Write the held-out texts and make a retrieval task of them.
+
+    Titles look for their texts; where fewer than half of the texts have a title, beginnings (the
+    first fifth) look for the rest.
+
+    Args:
+        corpus: has the held-out texts.
+        path: of heldout.jsonl, at most 2,000 rows.
+
+    Returns:
+        The task, or None where fewer than 10 texts are held out.
+    """
+    corpus.write_heldout(path)
+    rows = [orjson.loads(line) for line in path.read_bytes().splitlines()]
+    titled = [row for row in rows if row["title"]]
+    if max(len(titled), len(rows) // 2) < _FEWEST_HELDOUT:
+        return None
+    if 2 * len(titled) >= len(rows):
+        name, pairs = "held-out title -> text", [(row["title"], row["text"]) for row in titled]
+    else:
+        name, pairs = "held-out beginning -> rest", [_cut(row["text"]) for row in rows]
+    ids = tuple(str(index) for index in range(len(pairs)))
+    return RetrievalTask(
+        name=name,
+        source="heldout.jsonl",
+        queries=tuple(query for query, _ in pairs),
+        documents=tuple(text for _, text in pairs),
+        document_ids=ids,
+        relevant=tuple({one: 1} for one in ids),
+        primary="mrr@10",
+    )
+
+
+def _cut(text: str) -> tuple[str, str]:
+    middle = max(1, len(text) // 5)
+    return text[:middle], text[middle:]
+
+
+def measure(
+    model: Encodes, before: Encodes, task: RetrievalTask, on_progress: OnProgress
+) -> EvaluationReport:
+    """Scores of the model on held-out text, beside BM25, TF-IDF and the encoder before training."""
+    return evaluate(
+        model,
+        [task],
+        label="this model",
+        baselines={"before training": before},
+        on_progress=lambda done, total, what: on_progress(
+            Update(stage="evaluation", done=done, total=total, note=what)
+        ),
+    )
+
+
+def model_card(story: Story, report: EvaluationReport | None) -> ModelCard:
+    """The README.md of the model folder."""
+    manifest = story.corpus.manifest
+    names = ", ".join(Path(one.path).name or one.path for one in manifest.inputs[:5]) or "a stream of texts"
+    more = len(manifest.inputs) - 5
+    static = story.encoder == "static"
+    return ModelCard(
+        name=f"LLMAgentOS {story.encoder if static else Path(story.encoder).name}",
+        summary=(
+            f"Embeds texts for search, clustering and comparison. Learned without labels from "
+            f"{story.store.num_documents:,} texts ({story.store.num_tokens:,} tokens) by contrastive "
+            f"learning, in {story.result.seconds / 60:.1f} minutes of training."
+        ),
+        languages=tuple(sorted(language for language in manifest.languages if language)),
+        base_model=_base_model(story.encoder),
+        sources=(
+            CardSource(
+                name=names + (f" and {more} more" if more > 0 else ""),
+                documents=manifest.num_training,
+                drops=manifest.dropped,
+            ),
+        ),
+        recipe=story.config.to_toml(),
+        scores=() if report is None else tuple(_card_score(result) for result in report.results),
+        limits=(
+            "Titles were not used in training; the texts alone were.",
+            "It knows the language and the subjects of its training text; on others, measure before use.",
+            *(
+                ("It adds up word vectors: the order of words, and so who did what to whom, is lost.",)
+                if static
+                else ()
+            ),
+            "Held-out texts come from the same source as the training texts; other sources score lower.",
+        ),
+    )
+
+
+def _base_model(encoder: str) -> str:
+    if encoder == "static":
+        return ""
+    return "sentence-transformers/all-MiniLM-L6-v2" if encoder == "minilm" else Path(encoder).name
+
+
+def _card_score(result: TaskResult) -> CardScore:
+    score = result.score(result.primary)
+    return CardScore(
+        task=f"{result.task}, {result.size}",
+        metric=result.primary,
+        value=score.value,
+        low=score.low,
+        high=score.high,
+        floors={one.label: one.score(result.primary).value for one in result.comparisons},
+    )
+
+
+def write_reports(
+    folder: Path,
+    story: Story,
+    task: RetrievalTask | None,
+    report: EvaluationReport | None,
+    before: Encodes,
+    after: Encodes,
+    on_progress: OnProgress,
+) -> None:
+    """Put what a person or a judge wants to see beside the model's own files.
+
+    config.toml, heldout.jsonl, manifest.json (of the corpus), metrics.jsonl, tensorboard/, and with
+    held-out text report.json and report.html.
+    """
+    (folder / "config.toml").write_text(story.config.to_toml(), encoding="utf-8")
+    shutil.copy(story.corpus.path / "manifest.json", folder / "manifest.json")
+    shutil.copy(story.work / "heldout.jsonl", folder / "heldout.jsonl")
+    shutil.copy(story.work / "run" / "metrics.jsonl", folder / "metrics.jsonl")
+    shutil.copytree(story.work / "run" / "tensorboard", folder / "tensorboard")
+    if report is None or task is None:
+        return
+    report.write_json(folder / "report.json")
+    on_progress(Update(stage="report", done=0, total=1, note="map and neighbours"))
+    texts = list(task.documents[:_MAPPED_TEXTS])
+    write_report(
+        folder / "report.html",
+        title="What the model learned",
+        report=report,
+        facts=_facts(story),
+        metrics=[asdict(row) for row in read_metrics(story.work / "run" / "metrics.jsonl")],
+        neighbours=nearest_neighbours(before, after, texts, num_queries=_SHOWN_NEIGHBOURS),
+        text_map=text_map(after.encode(texts), _labels(task.queries[:_MAPPED_TEXTS])),
+    )
+    on_progress(Update(stage="report", done=1, total=1))
+
+
+def _facts(story: Story) -> dict[str, object]:
+    manifest, training = story.corpus.manifest, story.config.training
+    return {
+        "encoder": story.encoder,
+        "texts for training": manifest.num_training,
+        "texts held out": manifest.num_heldout,
+        "tokens": story.store.num_tokens,
+        "left out": ", ".join(f"{count:,} {reason}" for reason, count in manifest.dropped.items())
+        or "nothing",
+        "views": story.config.views.preset or "",
+        "steps": story.result.steps,
+        "epochs": round(story.result.epochs, 1),
+        "texts a step": training.batch_size,
+        "minutes of training": round(story.result.seconds / 60, 1),
+        "temperature": story.config.loss.temperature,
+        "learning rate": training.learning_rate,
+        "seed": training.seed,
+        "titles in training": "no",
+    }
+
+
+def _labels(titles: Sequence[str]) -> list[str]:
+    """A colour for each text: the top-level name of titles such as `json.dumps: ...`, if they are such."""
+    heads = [title.partition(":")[0].partition(".")[0].strip() for title in titles]
+    names, counts = np.unique(heads, return_counts=True)
+    common = set(names[np.argsort(-counts)[:_MAP_COLOURS]])
+    if counts.max(initial=0) < len(titles) / 50:
+        return ["held-out texts"] * len(titles)
+    return [head if head in common else "others" for head in heads]
