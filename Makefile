@@ -2,7 +2,7 @@
 #
 #   make demo                          the whole path on text found on this machine
 #   make test                          all tests, with doctests; no network is used
-#   make check                         style, types, the order of the stages, the commands in the documents
+#   make check                         style, types, layers, doctests, commands in the documents (each is a target)
 #   make bench-path [QUICK=1] [ONLY=x] measure what the README states; one JSON line a figure
 #   make documents                     rewrite the parts of docs/ that the code already says
 #   make clean                         remove the environment and every cache
@@ -20,7 +20,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install $(PIP_ARGS) -c c
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check bench-path documents clean
+.PHONY: help demo test check style types layers doctests commands bench-path documents clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -42,12 +42,22 @@ demo: .venv/installed
 test: .venv/installed
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
-check: .venv/installed
+check: style types layers doctests commands
+
+style: .venv/installed
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+
+types: .venv/installed
 	$(BIN)/mypy
+
+layers: .venv/installed
 	$(BIN)/lint-imports
+
+doctests: .venv/installed
 	$(BIN)/python -m pytest -q src
+
+commands: .venv/installed
 	$(BIN)/python -m tools.check_documents
 
 bench-path: .venv/installed

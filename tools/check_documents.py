@@ -3,7 +3,8 @@
 For README.md, README.zh-CN.md and docs/*.md:
 
 - both READMEs hold the same fenced blocks, but for comments;
-- every `llmagentos ...` in a bash block is a command with options that exist and all that it requires;
+- every `llmagentos ...` in a bash block is a command with options that exist, all that it requires, and
+  settings (`--set`) that are known and legal;
 - every `make ...` names a target of the Makefile;
 - a link to a file of the repository leads to one;
 - a bash or python block after the line `<!-- run -->` is run, the blocks of one document in order in one
@@ -18,6 +19,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, cast
 
@@ -139,6 +141,17 @@ def wrong_command(words: Sequence[str], command: _Command) -> Iterator[str]:
         yield f"{' '.join(words)}: {' '.join(rest)} is too much"
 
 
+def wrong_settings(words: Sequence[str]) -> Iterator[str]:
+    """What is wrong with the `--set section.key=value` of a command: unknown keys, values out of range."""
+    from llmagentos.config import Config
+    from llmagentos.errors import ConfigError
+
+    try:
+        Config().override([value for option, value in pairwise(words) if option == "--set"])
+    except ConfigError as error:
+        yield str(error)
+
+
 def command_line() -> _Command:
     """The command line of the package."""
     import typer
@@ -194,7 +207,8 @@ def wrong_commands(document: Path) -> Iterator[str]:
             if words[0] == "make":
                 yield from (f"{block.place}: {problem}" for problem in wrong_make(words, known))
             elif words[0] == "llmagentos":
-                yield from (f"{block.place}: {problem}" for problem in wrong_command(words, command_line()))
+                found = [*wrong_command(words, command_line()), *wrong_settings(words)]
+                yield from (f"{block.place}: {problem}" for problem in found)
 
 
 def main() -> None:

@@ -126,6 +126,13 @@ def test_wrong_commands(command: check._Command, line: str, says: str) -> None:
     assert says in next(check.wrong_command(line.split(), command))
 
 
+def test_settings_are_known_and_legal() -> None:
+    assert not list(
+        check.wrong_settings(["llmagentos", "train", "a", "--set", "loss.temperature=0.05", "--out", "m"])
+    )
+    assert "temperature must be" in next(check.wrong_settings(["llmagentos", "--set", "loss.temperature=0"]))
+
+
 def block(language: str, text: str) -> check.Block:
     return check.Block(Path("guide.md"), 1, language, text, run=True)
 
