@@ -214,9 +214,11 @@ def wrong_commands(document: Path) -> Iterator[str]:
 def main() -> None:
     """Check all documents, print what is wrong, and end with status 1 if anything is."""
     english, chinese = ROOT / "README.md", ROOT / "README.zh-CN.md"
-    problems = list(differences(blocks(english), blocks(chinese)))
     documents = [english, chinese, *sorted((ROOT / "docs").glob("*.md"))]
-    for document in documents:
+    problems = [f"{document.name} is not there" for document in documents if not document.exists()]
+    if not problems:
+        problems += differences(blocks(english), blocks(chinese))
+    for document in filter(Path.exists, documents):
         problems += [*broken_links(document), *wrong_commands(document)]
         if document != chinese:  # its blocks are the English ones
             problems += run([block for block in blocks(document) if block.run])

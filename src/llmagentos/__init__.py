@@ -1,11 +1,11 @@
 """LLMAgentOS: unlabelled text in, a measured embedding model out.
 
-    from llmagentos import EmbeddingModel, evaluate, load_task, train
+from llmagentos import EmbeddingModel, evaluate, load_task, train
 
-    train(["docs/"], "model", minutes=5)
-    model = EmbeddingModel.load("model")
-    vectors = model.encode(["how do I rotate a log file?"])
-    print(evaluate(model, [load_task("my-task/")]).headline)
+train(["docs/"], "model", minutes=5)
+model = EmbeddingModel.load("model")
+vectors = model.encode(["how do I rotate a log file?"])
+print(evaluate(model, [load_task("my-task/")]).headline)
 """
 
 from importlib import import_module

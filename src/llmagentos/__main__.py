@@ -32,7 +32,9 @@ _Inputs = Annotated[
         show_default=False,
     ),
 ]
-_ConfigFile = Annotated[Optional[Path], Option("--config", help="A TOML file of settings.", show_default=False)]
+_ConfigFile = Annotated[
+    Optional[Path], Option("--config", help="A TOML file of settings.", show_default=False)
+]
 _Set = Annotated[
     Optional[list[str]],
     Option("--set", metavar="section.key=value", help="One setting; may be repeated.", show_default=False),
@@ -53,7 +55,9 @@ def demo(
     from llmagentos.pipeline import progress_bars
 
     console = _console()
-    console.print("Learning from the documentation of the Python packages installed here. No labels, no download.")
+    console.print(
+        "Learning from the documentation of the Python packages installed here. No labels, no download."
+    )
     out = _free_name(out)
     with progress_bars(console) as show:
         trained = run(out, minutes=minutes, on_progress=show)

@@ -30,7 +30,7 @@ OFF = ViewsConfig(preset="dropout")
 CONFIGS = {
     "everything": EVERYTHING,
     "no crop": replace(EVERYTHING, crop_min=1.0, crop_max=1.0),
-    "paragraph": ViewsConfig(),
+    "paragraph": ViewsConfig(preset="paragraph"),
     "sentence": ViewsConfig(preset="sentence"),
     "seed": ViewsConfig(preset="seed"),
     "dropout": OFF,

@@ -4,11 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
+import pyarrow.parquet as pq
 
 from llmagentos.corpus._document import Document
 from llmagentos.corpus._manifest import MANIFEST_VERSION, Manifest
 from llmagentos.corpus._output import disk_errors
-from llmagentos.corpus._parquet import arrow_errors, parquet
+from llmagentos.corpus._parquet import ARROW_ERRORS
 from llmagentos.corpus._shards import read_batches, read_shard
 from llmagentos.corpus._split import SmallestKeys
 from llmagentos.errors import InputError
@@ -69,9 +70,9 @@ class Corpus:
             try:
                 whole = (
                     file.stat().st_size == shard.num_bytes
-                    and parquet().ParquetFile(file).metadata.num_rows == shard.num_documents
+                    and pq.ParquetFile(file).metadata.num_rows == shard.num_documents
                 )
-            except arrow_errors():
+            except ARROW_ERRORS:
                 whole = False
             if not whole:
                 raise InputError(

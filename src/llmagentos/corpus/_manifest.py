@@ -5,7 +5,7 @@ A folder with a manifest is complete; every document that went in is either in a
 """
 
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
@@ -13,6 +13,9 @@ from pydantic.dataclasses import dataclass
 
 from llmagentos.corpus._config import CorpusConfig
 from llmagentos.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
 
 __all__ = ["MANIFEST_VERSION", "InputSummary", "Manifest", "ShardSummary"]
 
@@ -96,3 +99,9 @@ class Manifest:
             first = error.errors()[0]
             where = ".".join(str(part) for part in first["loc"]) or "JSON"
             raise InputError(f"the manifest is damaged ({where}: {first['msg']}); build it again") from error
+
+    def __rich__(self) -> "RenderableType":
+        """`rich.print(manifest)` shows it as tables."""
+        from llmagentos.corpus._table import tables
+
+        return tables(self)

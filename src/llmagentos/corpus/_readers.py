@@ -18,11 +18,13 @@ from collections.abc import Iterator, Mapping
 from typing import TypeAlias
 
 import orjson
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from llmagentos.corpus._config import CorpusConfig
 from llmagentos.corpus._document import Document, Skipped
 from llmagentos.corpus._markup import sections
-from llmagentos.corpus._parquet import Batch, arrow_errors, parquet
+from llmagentos.corpus._parquet import ARROW_ERRORS
 from llmagentos.corpus._sources import LINE_LIMIT_BYTES, Source, read_chunks, read_lines
 
 __all__ = ["FIELDS_SHOWN", "Item", "read_structured", "read_text"]
@@ -259,7 +261,7 @@ def _read_parquet(source: Source, config: CorpusConfig) -> Iterator[Item]:
     name = source.name
     number = 0
     try:
-        file = parquet().ParquetFile(source.path)
+        file = pq.ParquetFile(source.path)
         wanted = [config.text_field, "title", "id", "_id", "group", "time"]
         names = file.schema_arrow.names
         if config.text_field not in names:
@@ -278,11 +280,11 @@ def _read_parquet(source: Source, config: CorpusConfig) -> Iterator[Item]:
             source.bytes_read = source.num_bytes * number // num_rows
         if not number:
             yield Skipped(reason="empty file", location=name)
-    except arrow_errors():
+    except ARROW_ERRORS:
         yield Skipped(reason="damaged Parquet file (the rest of it)", location=f"{name}:{number + 1}")
 
 
-def _parquet_rows(batch: Batch) -> Iterator[dict[str, object] | None]:
+def _parquet_rows(batch: pa.RecordBatch) -> Iterator[dict[str, object] | None]:
     """The rows of a batch; None for one that is not UTF-8 (Arrow does not check what a file says)."""
     try:
         yield from batch.to_pylist()

@@ -6,8 +6,11 @@ Parquet because every data tool reads it, and because a column (the text, say) i
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from llmagentos.corpus._document import Document
-from llmagentos.corpus._parquet import Batch, Schema, Writer, arrow, arrow_errors, parquet
+from llmagentos.corpus._parquet import ARROW_ERRORS
 from llmagentos.errors import InputError
 
 __all__ = ["COLUMNS", "KEYED_COLUMNS", "ShardWriter", "read_batches", "read_shard", "schema"]
@@ -20,14 +23,13 @@ _GROUP_BYTES = 32 << 20
 _SHARD_BYTES = 512 << 20
 
 
-def schema(*, keyed: bool) -> Schema:
+def schema(*, keyed: bool) -> pa.Schema:
     """The columns of a shard; a keyed one also has the 32-byte key of the held-out split."""
-    library = arrow()
-    fields: list[tuple[str, object]] = [(name, library.string()) for name in COLUMNS]
-    fields.append(("hash", library.binary(16)))
+    fields: list[tuple[str, pa.DataType]] = [(name, pa.string()) for name in COLUMNS]
+    fields.append(("hash", pa.binary(16)))
     if keyed:
-        fields.append(("key", library.binary(32)))
-    return library.schema(fields)
+        fields.append(("key", pa.binary(32)))
+    return pa.schema(fields)
 
 
 class ShardWriter:
@@ -45,7 +47,7 @@ class ShardWriter:
         self._schema = schema(keyed=keyed)
         self._waiting: list[Sequence[str | bytes]] = []
         self._waiting_bytes = self._open_bytes = self._open_rows = 0
-        self._writer: Writer | None = None
+        self._writer: pq.ParquetWriter | None = None
         self.finished: list[tuple[Path, int]] = []
 
     def add(self, row: Sequence[str | bytes], num_bytes: int) -> None:
@@ -71,7 +73,7 @@ class ShardWriter:
         if self._writer is None:
             path = self._folder / f"{self._prefix}-{len(self.finished):05d}.parquet"
             self._path, self._file = path, open(path, "wb")  # noqa: SIM115 - closed in _finish and abort
-            self._writer = parquet().ParquetWriter(
+            self._writer = pq.ParquetWriter(
                 self._file,
                 self._schema,
                 compression="zstd",
@@ -80,11 +82,8 @@ class ShardWriter:
                 write_page_checksum=True,
             )
         columns = [list(column) for column in zip(*self._waiting, strict=True)]
-        table = arrow().Table.from_arrays(
-            [
-                arrow().array(column, type=field.type)
-                for column, field in zip(columns, self._schema, strict=True)
-            ],
+        table = pa.Table.from_arrays(
+            [pa.array(column, type=field.type) for column, field in zip(columns, self._schema, strict=True)],
             schema=self._schema,
         )
         self._writer.write_table(table, len(self._waiting))
@@ -103,16 +102,16 @@ class ShardWriter:
             self._open_bytes = self._open_rows = 0
 
 
-def read_batches(path: Path, columns: Sequence[str]) -> Iterator[Batch]:
+def read_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
     """The rows of one shard, some columns, a row group at a time.
 
     Raises:
         InputError: the file is missing or damaged.
     """
     try:
-        file = parquet().ParquetFile(path, page_checksum_verification=True)
+        file = pq.ParquetFile(path, page_checksum_verification=True)
         yield from file.iter_batches(_GROUP_ROWS, columns=columns)
-    except arrow_errors() as error:
+    except ARROW_ERRORS as error:
         raise InputError(
             f"the corpus file {path} is {'damaged' if path.exists() else 'missing'}; build the corpus again"
         ) from error

@@ -1,7 +1,23 @@
 """The whole line: unlabelled text in, a measured embedding model out. Read `_train.py` first."""
 
 from llmagentos.pipeline._progress import OnProgress, Update
+from llmagentos.pipeline._related_words import related_to, related_words
 from llmagentos.pipeline._screen import progress_bars
+from llmagentos.pipeline._show_views import ShownText, ShownViews, show_views
 from llmagentos.pipeline._train import TrainedModel, demo, train
+from llmagentos.pipeline._views_page import write_views_page
 
-__all__ = ["OnProgress", "TrainedModel", "Update", "demo", "progress_bars", "train"]
+__all__ = [
+    "OnProgress",
+    "ShownText",
+    "ShownViews",
+    "TrainedModel",
+    "Update",
+    "demo",
+    "progress_bars",
+    "related_to",
+    "related_words",
+    "show_views",
+    "train",
+    "write_views_page",
+]

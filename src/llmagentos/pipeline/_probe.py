@@ -24,7 +24,7 @@ from llmagentos.tokens import TokenStore
 from llmagentos.training import Budget, TrainingConfig, train_encoder
 from llmagentos.views import Preset, Views, ViewsConfig
 
-RECIPES: Final[tuple[Preset, ...]] = ("paragraph", "dropout")
+RECIPES: Final[tuple[Preset, ...]] = ("crop", "dropout")
 _NUM_TEXTS: Final = 400
 _STEPS: Final = 10
 

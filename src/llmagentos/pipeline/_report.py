@@ -64,7 +64,7 @@ class Remembering:
         return np.stack([self._vectors[text] for text in texts])
 
 
-def heldout_task(corpus: Corpus, path: Path) -> RetrievalTask | None:
+def heldout_task(corpus: Corpus, path: Path, limit: int) -> RetrievalTask | None:
     """Write the held-out texts and make a retrieval task of them.
 
     Titles look for their texts; where fewer than half of the texts have a title, beginnings (the
@@ -73,12 +73,13 @@ def heldout_task(corpus: Corpus, path: Path) -> RetrievalTask | None:
     Args:
         corpus: has the held-out texts.
         path: of heldout.jsonl, at most 2,000 rows.
+        limit: most rows in the task; the order of the file is random (by SHA-256).
 
     Returns:
         The task, or None where fewer than 10 texts are held out.
     """
     corpus.write_heldout(path)
-    rows = [orjson.loads(line) for line in path.read_bytes().splitlines()]
+    rows = [orjson.loads(line) for line in path.read_bytes().splitlines()[:limit]]
     titled = [row for row in rows if row["title"]]
     if max(len(titled), len(rows) // 2) < _FEWEST_HELDOUT:
         return None

@@ -35,6 +35,8 @@ from llmagentos.views import Views
 # What the map, the neighbours and the files of the report take beyond the embedding of their texts.
 _REPORT_SECONDS = 20.0
 _FEWEST_TO_PROBE = 2_000
+# A Transformer embeds some 20 abstracts a second on two cores: 400 before and after take 40 s.
+_MEASURED_TEXTS, _MEASURED_TEXTS_TRANSFORMER = 2_000, 400
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,7 +97,8 @@ def train(
         loss = NTXentLoss(config.loss.temperature)
 
         corpus = _corpus(inputs, work / "corpus", config, on_progress)
-        task = heldout_task(corpus, work / "heldout.jsonl")
+        limit = _MEASURED_TEXTS if pretrained is None else _MEASURED_TEXTS_TRANSFORMER
+        task = heldout_task(corpus, work / "heldout.jsonl", limit)
         probed = _probed_texts(corpus, config) if pretrained is not None else []
         store = _tokens(corpus, pretrained, probed, work / "store", config, on_progress)
         model = pretrained or _new_static(store, config)
@@ -214,7 +217,7 @@ def _with_views(
     work: Path,
     on_progress: OnProgress,
 ) -> Config:
-    """The configuration with its views chosen: by the user, by the probe, or paragraph."""
+    """The configuration with its views chosen: by the user, by the probe, or crop."""
     if config.views.preset is not None:
         return config
     path = work / "probe.json"
@@ -234,7 +237,7 @@ def _with_views(
         path.write_text(json.dumps([asdict(trial) for trial in trials]), encoding="utf-8")
     else:
         trials = []
-    preset = trials[0].preset if trials else "paragraph"
+    preset = trials[0].preset if trials else "crop"
     return replace(config, views=replace(config.views, preset=preset))
 
 

@@ -1,21 +1,25 @@
 """Where a run works: beside its output, which appears whole at the end or not at all.
 
-    OUT.partial/     corpus/ store/ run/ probe.json, until the run has ended
+    OUT.partial/     corpus/ store/ run/ probe.json model/, until the run has ended
     OUT/             the finished model folder, put in place by one rename
 
 A run that was killed leaves OUT.partial for `--resume`. A run that fails before its first
-checkpoint leaves nothing.
+checkpoint leaves nothing, also no folder above OUT that it had to make.
 """
 
 import errno
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from llmagentos.errors import InputError, OutputError
 from llmagentos.training import latest_checkpoint
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+# tokenizers writes its file in Rust and raises a plain Exception with the number in its text.
+_FULL_IN_RUST = re.compile(rf"\(os error ({'|'.join(map(str, _FULL))})\)")
 
 @contextmanager
 def workspace(out: Path, *, resume: bool) -> Iterator[Path]:
@@ -35,9 +39,11 @@ def workspace(out: Path, *, resume: bool) -> Iterator[Path]:
     """
     work = out.with_name(out.name + ".partial")
     if out.exists():
-        advice = (
-            "it is finished; choose another --out" if resume else "choose another --out, or remove it first"
-        )
+        advice = "choose another --out, or remove it first"
+        if resume:
+            advice = "it is finished, so there is nothing to go on with"
+            if work.exists():  # killed while it was cleaning up
+                advice += f"; {work} is left over and can be removed"
         raise OutputError(f"{out} exists already; {advice}")
     if resume and not work.is_dir():
         raise InputError(f"there is no unfinished run in {work}; start it without --resume")
@@ -47,13 +53,19 @@ def workspace(out: Path, *, resume: bool) -> Iterator[Path]:
                 f"an unfinished run is in {work}; go on with --resume, or remove that folder to start anew"
             )
         shutil.rmtree(work)
+    made = [folder for folder in work.parents if not folder.exists()]
     try:
         work.mkdir(parents=True, exist_ok=True)
+        # A run that was killed between export and publication left a model that is made again.
+        shutil.rmtree(work / "model", ignore_errors=True)
         yield work
     except BaseException as error:
         if latest_checkpoint(work / "run" / "checkpoints") is None:
             shutil.rmtree(work, ignore_errors=True)
-        if isinstance(error, OSError):
+            for folder in made:
+                with suppress(OSError):  # others may have put something there
+                    folder.rmdir()
+        if isinstance(error, OSError) or _FULL_IN_RUST.search(str(error)):
             raise _cannot_write(out, error) from error
         raise
 
@@ -64,7 +76,7 @@ def publish(finished: Path, out: Path) -> None:
     shutil.rmtree(finished.parent)
 
 
-def _cannot_write(out: Path, error: OSError) -> OutputError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+def _cannot_write(out: Path, error: BaseException) -> OutputError:
+    if not isinstance(error, OSError) or error.errno in _FULL:
         return OutputError(f"the disk is full: {error}; free some space or give another --out than {out}")
     return OutputError(f"{out} cannot be written ({error}); check --out and its permissions")

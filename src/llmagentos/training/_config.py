@@ -22,7 +22,8 @@ class TrainingConfig:
         max_gradient_norm: gradients longer than this are shortened to it.
         max_epochs: ends a run on little text before its time is over.
         checkpoint_steps: steps between checkpoints.
-        precision: of the encoder's products; weights, loss and reductions stay fp32.
+        precision: of the encoder's products; weights, loss and reductions stay fp32. Left open it is
+            bf16 for a pretrained encoder where the hardware multiplies bf16 matrices, else fp32.
 
     Example:
         >>> TrainingConfig(batch_size=32).resolved(pretrained=True).learning_rate
@@ -43,7 +44,9 @@ class TrainingConfig:
     max_gradient_norm: Annotated[float, Field(gt=0, description="1.0 is usual")] = 1.0
     max_epochs: Annotated[int, Field(ge=1, description="10 to 200 is usual")] = 100
     checkpoint_steps: Annotated[int, Field(ge=1, description="100 to 10000 is usual")] = 500
-    precision: Annotated[Literal["fp32", "bf16", "fp16"], Field(description="fp32, bf16 or fp16")] = "fp32"
+    precision: Annotated[
+        Literal["fp32", "bf16", "fp16"] | None, Field(description="fp32, bf16 or fp16; unset = chosen")
+    ] = None
 
     def resolved(self, *, pretrained: bool) -> "TrainingConfig":
         """The same settings with nothing left open.
@@ -52,7 +55,7 @@ class TrainingConfig:
             pretrained: the encoder starts from trained weights (a Transformer), not from nothing.
 
         Returns:
-            A config whose batch_size, learning_rate and max_tokens are numbers.
+            A config in which nothing is None.
         """
         usual = (128, 3e-5, 128) if pretrained else (1024, 5e-3, 256)
         return replace(
@@ -60,4 +63,14 @@ class TrainingConfig:
             batch_size=self.batch_size or usual[0],
             learning_rate=self.learning_rate or usual[1],
             max_tokens=self.max_tokens or usual[2],
+            precision=self.precision or ("bf16" if pretrained and _multiplies_bf16() else "fp32"),
         )
+
+
+def _multiplies_bf16() -> bool:
+    """Whether bf16 products are faster than fp32 here: a GPU that has them, or a CPU with AMX."""
+    import torch  # 1 s, which reading a configuration does not need
+
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))

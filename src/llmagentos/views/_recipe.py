@@ -84,7 +84,7 @@ class ViewsConfig:
         preset: `paragraph` (two crops of 10-50% with 10% deletion), `crop` (the crops alone),
             `sentence` (20% of the words said twice), `dropout` (the same text twice; the encoder's
             dropout makes the difference), `seed` (the five operations of the seed, no crop); None leaves
-            the choice to who trains, and is `paragraph` here.
+            the choice to who trains, and is `crop` here.
         crop_min: smallest share of a text's units in a view, in (0, 1].
         crop_max: largest share, crop_min to 1; crop_min = crop_max = 1 turns the crop off.
         sentence_reordering: probability that a sentence is drawn to change places, 0 to 1.
@@ -125,7 +125,7 @@ class ViewsConfig:
             ConfigError: crop_min is above crop_max.
         """
         given = {name: value for name, value in asdict(self).items() if value is not None}
-        recipe = replace(_PRESETS[self.preset or "paragraph"], **given)
+        recipe = replace(_PRESETS[self.preset or "crop"], **given)
         if recipe.crop_min > recipe.crop_max:
             raise ConfigError(
                 f"views.crop_min must be at most views.crop_max, got {recipe.crop_min:g} and "

@@ -1,0 +1,71 @@
+"""Which words of a corpus can stand for each other, learned once and kept beside it."""
+
+import difflib
+import unicodedata
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from llmagentos.config import Config
+from llmagentos.corpus import Corpus, disk_errors
+from llmagentos.errors import InputError
+from llmagentos.tokens import build_store, train_tokenizer
+from llmagentos.views import learn_related_words, read_dictionary, write_dictionary
+
+RELATED_WORDS_NAME: Final = "related-words.tsv"
+
+
+def related_words(corpus: Corpus, config: Config) -> dict[str, list[str]]:
+    """The related words of a corpus: from its folder, or learned now (a minute) and written there.
+
+    Args:
+        corpus: at least 1,000,000 words.
+        config: its tokens.
+
+    Returns:
+        From each word to its related words, the nearest first. The file, related-words.tsv, is a
+        dictionary that `views.dictionary` takes.
+
+    Raises:
+        InputError: the corpus is too small.
+        OutputError: the folder of the corpus cannot be written.
+    """
+    path = corpus.path / RELATED_WORDS_NAME
+    if path.exists():
+        return read_dictionary(path)
+    with TemporaryDirectory() as folder:
+        tokenizer = train_tokenizer(corpus.training(), config.tokens)
+        related = learn_related_words(build_store(corpus.training(), tokenizer, Path(folder) / "store"))
+    partial = path.with_name(f".{path.name}.partial")
+    with disk_errors(path, partial):
+        write_dictionary(related, partial)
+        partial.rename(path)
+    return related
+
+
+def related_to(word: str, related: dict[str, list[str]]) -> list[str]:
+    """The related words of one word.
+
+    Args:
+        word: as in a text; upper case and full-width forms do not matter.
+        related: from `related_words`.
+
+    Returns:
+        The nearest first.
+
+    Raises:
+        InputError: the word has none.
+
+    Example:
+        >>> related_to("Large", {"large": ["big"]})
+        ['big']
+    """
+    key = word if word in related else unicodedata.normalize("NFKC", word).lower()
+    if key in related:
+        return related[key]
+    near = difflib.get_close_matches(key, related, n=1)
+    hint = f"did you mean {near[0]}?" if near else "try a more frequent one"
+    raise InputError(
+        f"no word of this corpus is related to {word!r}: only words seen at least 30 times have related "
+        f"words, and numbers, negations and names have none; {hint}"
+    )
