@@ -1,8 +1,14 @@
 """The command line. Each command imports what it needs when it runs, so that --help is instant."""
 
+import errno
+import math
+import signal
 import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 from typer import Argument, Option
@@ -13,7 +19,10 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from llmagentos.config import Config
-    from llmagentos.pipeline import TrainedModel
+    from llmagentos.evaluation import RetrievalTask
+    from llmagentos.pipeline import OnProgress, TrainedModel, Update
+
+_MEASURED_TEXTS = 2_000
 
 app = typer.Typer(
     help="Unlabelled text in, a measured embedding model out.",
@@ -28,19 +37,18 @@ _Inputs = Annotated[
     list[str],
     Argument(
         metavar="INPUT...",
-        help="Files or folders of .txt .md .rst .jsonl .csv .parquet (also .gz .zst), or - for standard input.",
+        help="Files or folders of .txt .md .rst .jsonl .csv .parquet (also .gz .zst), or - for "
+        "standard input.",
         show_default=False,
     ),
 ]
-_ConfigFile = Annotated[
-    Optional[Path], Option("--config", help="A TOML file of settings.", show_default=False)
-]
+_ConfigFile = Annotated[Path | None, Option("--config", help="A TOML file of settings.", show_default=False)]
 _Set = Annotated[
-    Optional[list[str]],
+    list[str] | None,
     Option("--set", metavar="section.key=value", help="One setting; may be repeated.", show_default=False),
 ]
 _TextField = Annotated[
-    Optional[str], Option(metavar="NAME", help="Key or column that holds the text.", show_default="text")
+    str | None, Option(metavar="NAME", help="Key or column that holds the text.", show_default="text")
 ]
 _Model = Annotated[str, Argument(metavar="MODEL", help="A model folder, minilm, or a Hugging Face id.")]
 
@@ -48,9 +56,10 @@ _Model = Annotated[str, Argument(metavar="MODEL", help="A model folder, minilm, 
 @app.command()
 def demo(
     out: Annotated[Path, Option(help="Folder for the model.")] = Path("runs/demo"),
-    minutes: Annotated[float, Option(min=0.5, help="Wall time of everything.")] = 4.5,
+    minutes: Annotated[float, Option(help="Wall time of everything.")] = 4.5,
 ) -> None:
     """The whole path on text found on this machine, with a report at the end."""
+    _check_budget(minutes, None)
     from llmagentos.pipeline import demo as run
     from llmagentos.pipeline import progress_bars
 
@@ -59,9 +68,9 @@ def demo(
         "Learning from the documentation of the Python packages installed here. No labels, no download."
     )
     out = _free_name(out)
-    with progress_bars(console) as show:
+    with _tells_how_to_go_on(out), progress_bars(console) as show:
         trained = run(out, minutes=minutes, on_progress=show)
-    _summary(console, trained)
+    _summary(console, trained, [])
 
 
 @app.command()
@@ -71,26 +80,23 @@ def train(
     encoder: Annotated[
         str, Option(help="static (from nothing), minilm, a Hugging Face id, or a model folder.")
     ] = "static",
-    minutes: Annotated[Optional[float], Option(help="Wall time of everything.", show_default=False)] = None,
-    steps: Annotated[Optional[int], Option(help="Number of steps instead.", show_default=False)] = None,
+    minutes: Annotated[float | None, Option(help="Wall time of everything.", show_default=False)] = None,
+    steps: Annotated[int | None, Option(help="Number of steps instead.", show_default=False)] = None,
     config: _ConfigFile = None,
     settings: _Set = None,
     text_field: _TextField = None,
     resume: Annotated[bool, Option("--resume", help="Go on with a run that was stopped.")] = False,
 ) -> None:
     """Learn an embedding model from unlabelled text, and measure it on text held out."""
-    if minutes is not None and steps is not None:
-        raise InputError("give --minutes or --steps, not both")
-    if minutes is not None and minutes <= 0:
-        raise InputError(f"--minutes must be > 0, got {minutes:g}; 5 is a good start")
-    if steps is not None and steps <= 0:
-        raise InputError(f"--steps must be > 0, got {steps}; 1000 is a good start")
+    _check_budget(minutes, steps)
+    _check_outside(out, inputs)
     loaded = _config(config, settings, text_field)
     from llmagentos.pipeline import progress_bars
     from llmagentos.pipeline import train as run
 
     console = _console()
-    with progress_bars(console) as show:
+    trials: list[str] = []
+    with _tells_how_to_go_on(out), progress_bars(console) as show:
         trained = run(
             inputs,
             out,
@@ -99,16 +105,16 @@ def train(
             minutes=minutes,
             steps=steps,
             resume=resume,
-            on_progress=show,
+            on_progress=_remembering_trials(show, trials),
         )
-    _summary(console, trained)
+    _summary(console, trained, trials)
 
 
 @app.command()
 def evaluate(
     model: _Model,
     task: Annotated[
-        Optional[list[str]],
+        list[str] | None,
         Option(
             metavar="PATH",
             help="A folder (BEIR layout), a .tsv (STS or labels) or FILE.jsonl:title; may be repeated. "
@@ -117,21 +123,18 @@ def evaluate(
         ),
     ] = None,
     baseline: Annotated[
-        Optional[list[str]],
+        list[str] | None,
         Option(metavar="MODEL|bm25", help="Compare with; may be repeated.", show_default=False),
     ] = None,
-    json: Annotated[Optional[Path], Option(help="Write the scores here.", show_default=False)] = None,
-    html: Annotated[Optional[Path], Option(help="Write a page here.", show_default=False)] = None,
+    json: Annotated[Path | None, Option(help="Write the scores here.", show_default=False)] = None,
+    html: Annotated[Path | None, Option(help="Write a page here.", show_default=False)] = None,
 ) -> None:
     """Scores with intervals, beside trivial floors and other models."""
     from llmagentos.evaluation import evaluate as measure
     from llmagentos.evaluation import load_task, write_report
     from llmagentos.model import EmbeddingModel
 
-    paths = task or [f"{Path(model) / 'heldout.jsonl'}:title"]
-    if not task and not (Path(model) / "heldout.jsonl").exists():
-        raise InputError(f"{model} has no heldout.jsonl; say what to measure with --task PATH")
-    tasks = [load_task(path) for path in paths]
+    tasks = [load_task(path) for path in task] if task else [_own_task(model)]
     loaded = EmbeddingModel.load(model)
     named = [name for name in baseline or [] if name in ("bm25", "tfidf")]
     others = {name: EmbeddingModel.load(name) for name in baseline or [] if name not in named}
@@ -160,14 +163,26 @@ def embed(
 ) -> None:
     """Write the vector of every text: rows of a .npy, or id, text and vector in a .parquet."""
     if out.suffix not in (".npy", ".parquet"):
-        raise OutputError(f"--out must end in .npy or .parquet, got {out}; name it {out}.npy")
+        raise OutputError(f"--out must end in .npy or .parquet, got {out}; for example {out}.npy")
     if out.exists():
         raise OutputError(f"{out} exists already; choose another --out, or remove it first")
+    if out.suffix == ".parquet":
+        _check_outside(out, [input])
+    settings = _config(None, None, text_field).corpus
+    from llmagentos.corpus import read_documents
     from llmagentos.model import EmbeddingModel, write_embeddings
 
+    documents = read_documents([input], settings)  # says at once that a file is missing
     loaded = EmbeddingModel.load(model)
-    count = write_embeddings(loaded, input, out, _config(None, None, text_field).corpus)
-    _console().print(f"{count:,} vectors of {loaded.dimension} numbers are in {out}")
+    console = _console()
+    with console.status("") as status:
+        written = write_embeddings(
+            loaded, documents, out, on_progress=lambda count: status.update(f"{count:,} texts")
+        )
+    console.print(f"{written.num_texts:,} vectors of {loaded.dimension} numbers are in {out}", soft_wrap=True)
+    if written.skipped:
+        reasons = ", ".join(f"{reason} ({count:,})" for reason, count in sorted(written.skipped.items()))
+        console.print(f"Without a vector, because they are no text: {reasons}", soft_wrap=True, markup=False)
 
 
 @app.command()
@@ -176,15 +191,23 @@ def views(
     encoder: Annotated[
         str, Option(help="Whose tokenizer: static (trained on the input), minilm, or another.")
     ] = "static",
-    n: Annotated[int, Option(min=1, max=1000, help="Number of texts.")] = 5,
+    n: Annotated[int, Option("--n", "-n", min=1, max=1000, help="Number of texts.")] = 5,
+    html: Annotated[Path | None, Option(help="Also write a page here.", show_default=False)] = None,
     config: _ConfigFile = None,
     settings: _Set = None,
     text_field: _TextField = None,
 ) -> None:
     """Show what augmentation does to your text: the original, two views, and what changed."""
-    from llmagentos.pipeline import show_views
+    loaded = _config(config, settings, text_field)
+    from llmagentos.pipeline import show_views, write_views_page
 
-    show_views(input, _config(config, settings, text_field), encoder=encoder, num_texts=n, console=_console())
+    console = _console()
+    with console.status("reading, learning tokens, making views"):
+        shown = show_views(input, loaded, encoder=encoder, num_texts=n)
+    console.print(shown)
+    if html is not None:
+        write_views_page(shown, html)
+        console.print(f"\nThe page is {html}", soft_wrap=True)
 
 
 @corpus_app.command("build")
@@ -196,10 +219,27 @@ def corpus_build(
     text_field: _TextField = None,
 ) -> None:
     """Clean, deduplicate and split text into a folder with a manifest that counts every drop."""
+    _check_outside(out, inputs)
+    loaded = _config(config, settings, text_field)
     from llmagentos.corpus import build_corpus
+    from llmagentos.pipeline import Update, progress_bars
 
-    corpus = build_corpus(inputs, out, _config(config, settings, text_field).corpus)
-    _console().print(corpus.manifest)
+    console = _console()
+    with progress_bars(console) as show:
+        corpus = build_corpus(
+            inputs,
+            out,
+            loaded.corpus,
+            on_progress=lambda progress: show(
+                Update(
+                    stage="corpus",
+                    done=progress.bytes_read,
+                    total=progress.total_bytes,
+                    note=f"{progress.documents:,} documents",
+                )
+            ),
+        )
+    console.print(corpus.manifest)
 
 
 @corpus_app.command("stats")
@@ -208,6 +248,30 @@ def corpus_stats(folder: Annotated[Path, Argument(metavar="DIR", help="From corp
     from llmagentos.corpus import Corpus
 
     _console().print(Corpus.open(folder).manifest)
+
+
+@corpus_app.command("related")
+def corpus_related(
+    word: Annotated[str, Argument(metavar="WORD")],
+    corpus: Annotated[
+        Path | None, Option(metavar="DIR", help="From corpus build; needed.", show_default=False)
+    ] = None,
+) -> None:
+    """Words that can stand for WORD, learned from a corpus (a minute at the first call)."""
+    if corpus is None:
+        raise InputError(
+            "related words are learned from a corpus: say which with --corpus DIR, "
+            "made by llmagentos corpus build INPUT... --out DIR"
+        )
+    from llmagentos.config import Config
+    from llmagentos.corpus import Corpus
+    from llmagentos.pipeline import related_to, related_words
+
+    opened = Corpus.open(corpus)
+    console = _console()
+    with console.status("learning related words"):
+        related = related_words(opened, Config())
+    console.print(", ".join(related_to(word, related)), highlight=False, markup=False, soft_wrap=True)
 
 
 def _console() -> "Console":
@@ -226,6 +290,65 @@ def _config(file: Path | None, settings: list[str] | None, text_field: str | Non
     return loaded.override(given) if given else loaded
 
 
+def _own_task(model: str) -> "RetrievalTask":
+    """The text that was held out when a model was trained."""
+    from llmagentos.pipeline import heldout_task
+
+    path = Path(model) / "heldout.jsonl"
+    found = heldout_task(path, _MEASURED_TEXTS) if path.exists() else None
+    if found is None:
+        has = "has no heldout.jsonl" if not path.exists() else "has too few held-out texts to measure"
+        raise InputError(f"{model} {has}; say what to measure with --task PATH")
+    return found
+
+
+def _check_budget(minutes: float | None, steps: int | None) -> None:
+    if minutes is not None and steps is not None:
+        raise InputError("give --minutes or --steps, not both")
+    if minutes is not None and not (minutes > 0 and math.isfinite(minutes)):
+        raise InputError(f"--minutes must be a number > 0, got {minutes:g}; 5 is a good start")
+    if steps is not None and steps <= 0:
+        raise InputError(f"--steps must be > 0, got {steps}; 1000 is a good start")
+
+
+def _check_outside(out: Path, inputs: Sequence[str]) -> None:
+    """Refuse a place from which a later run would read this run's output as text."""
+    for given in inputs:
+        folder = Path(given).expanduser()
+        if given != "-" and folder.is_dir() and folder.resolve() in out.resolve().parents:
+            raise OutputError(
+                f"--out {out} lies inside the input {given}, where the next run would read it as text; "
+                "choose a place outside"
+            )
+
+
+@contextmanager
+def _tells_how_to_go_on(out: Path) -> Iterator[None]:
+    """Say what an interrupted run has left."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        work = out.with_name(out.name + ".partial")
+        left = (
+            f"the last checkpoint is in {work}; go on with the same command and --resume"
+            if work.exists()
+            else "there was no checkpoint yet, so nothing is left behind"
+        )
+        print(f"llmagentos: stopped; {left}", file=sys.stderr)
+        raise
+
+
+def _remembering_trials(show: "OnProgress", trials: list[str]) -> "OnProgress":
+    """Keep what the probe of recipes said, for the summary."""
+
+    def watch(update: "Update") -> None:
+        if update.stage == "probe" and update.note:
+            trials.append(update.note)
+        show(update)
+
+    return watch
+
+
 def _free_name(out: Path) -> Path:
     """`out`, or out-2, out-3 ... where an earlier demo left its model."""
     number, free = 1, out
@@ -235,8 +358,14 @@ def _free_name(out: Path) -> Path:
     return free
 
 
-def _summary(console: "Console", trained: "TrainedModel") -> None:
+def _summary(console: "Console", trained: "TrainedModel", trials: Sequence[str]) -> None:
     console.print()
+    if trials:
+        preset = _config(trained.path / "config.toml", None, None).views.preset
+        console.print(f"Views: {preset}, chosen by a short trial on texts kept aside (lower is better):")
+        for trial in trials:
+            console.print(f"  {trial}", highlight=False, soft_wrap=True)
+        console.print()
     if trained.report is None:
         console.print("Too few texts were held out to measure anything; more text gives a report.")
     else:
@@ -246,7 +375,7 @@ def _summary(console: "Console", trained: "TrainedModel") -> None:
     if trained.report is not None:
         rows.append(("report", trained.html))
     for name, path in rows:
-        console.print(f"  {name:<8}{path}", highlight=False)
+        console.print(f"  {name:<8}{path}", highlight=False, soft_wrap=True)
     console.print("\nNext:")
     for command in (
         f"llmagentos evaluate {trained.path} --baseline minilm",
@@ -258,14 +387,25 @@ def _summary(console: "Console", trained: "TrainedModel") -> None:
 
 def main() -> None:
     """Run the command line; an error of ours is one sentence and exit status 2."""
+    signal.signal(signal.SIGTERM, _stop)
     try:
         app()
     except LLMAgentOSError as error:
-        print(f"llmagentos: {error}", file=sys.stderr)
-        sys.exit(2)
-    except KeyboardInterrupt:
-        print("llmagentos: stopped", file=sys.stderr)
-        sys.exit(130)
+        _fail(str(error))
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        _fail(f"the disk (or the quota) is full ({error}); free some space and run the command again")
+
+
+def _stop(signum: int, frame: FrameType | None) -> NoReturn:
+    """Take SIGTERM as Ctrl-C: clean up, say what is left, exit with status 130."""
+    raise KeyboardInterrupt
+
+
+def _fail(sentence: str) -> NoReturn:
+    print(f"llmagentos: {sentence}", file=sys.stderr)
+    sys.exit(2)
 
 
 if __name__ == "__main__":

@@ -134,6 +134,8 @@ def _sentence(error: ValidationError) -> str:
     """The first thing that is wrong with a configuration, in one sentence."""
     first = error.errors()[0]
     place = [str(part) for part in first["loc"]]
+    if len(place) == 1 and isinstance(first["input"], dict) and first["input"]:
+        place.append(str(next(iter(first["input"]))))  # an unknown section: the key says what was meant
     name = ".".join(place[:2])
     if first["type"] == "unexpected_keyword_argument":
         known = _known_keys()
@@ -147,19 +149,19 @@ def _sentence(error: ValidationError) -> str:
             else f"sections are {', '.join(f.name for f in fields(Config))}"
         )
         return f"there is no setting {name}; {hint}"
+    if first["type"] == "dataclass_type":
+        return (
+            f"{name} is a section, got {first['input']!r}; write [{name}] and lines of key = value below it"
+        )
     usual = _description(place)
     if (bound := _COMPARISONS.get(first["type"])) is not None:
         wrong = f"must be {_SIGNS[bound]} {first['ctx'][bound]:g}"
     elif first["type"] == "literal_error":
         wrong = f"must be {first['ctx']['expected']}"
-    elif first["type"] == "dataclass_type":
-        return (
-            f"{name} is a section, got {first['input']!r}; write [{name}] and lines of key = value below it"
-        )
     else:
         wrong = first["msg"][0].lower() + first["msg"][1:].replace("Input ", "")
         wrong = wrong.replace("input should be", "must be")
-    return f"{place[-1] if len(place) < 2 else place[1]} {wrong}, got {first['input']!r}; {usual} ({name})"
+    return f"{place[1]} {wrong}, got {first['input']!r}; {usual} ({name})"
 
 
 def _known_keys() -> list[str]:

@@ -1,5 +1,6 @@
 """The whole line: unlabelled text in, a measured embedding model out. Read `_train.py` first."""
 
+from llmagentos.pipeline._heldout import heldout_task
 from llmagentos.pipeline._progress import OnProgress, Update
 from llmagentos.pipeline._related_words import related_to, related_words
 from llmagentos.pipeline._screen import progress_bars
@@ -14,6 +15,7 @@ __all__ = [
     "TrainedModel",
     "Update",
     "demo",
+    "heldout_task",
     "progress_bars",
     "related_to",
     "related_words",

@@ -1,7 +1,7 @@
 """What augmentation does to a text: the original, its two views, and what each operation changed."""
 
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from pathlib import Path
@@ -21,7 +21,7 @@ from llmagentos.views import Edit, Explanation, Piece, Recipe, Views, explain, m
 
 # Enough for a tokenizer that cuts as the real one will (a few seconds), and for the million words
 # that related words need. So the first page of 100 GB is there as fast as that of a small file.
-_TOKENIZER_CHARACTERS: Final = 1_000_000
+_TOKENIZER_CHARACTERS: Final = 300_000
 _RELATED_CHARACTERS: Final = 20_000_000
 _MOST_EDITS: Final = 12
 
@@ -55,28 +55,30 @@ class ShownViews:
         """What was done to the texts, as (name, words)."""
         recipe = f"{self.recipe.preset}: {', '.join(_rates(self.recipe)) or 'the same text twice'}"
         if not self.chosen:
-            recipe += " (unset; for a pretrained encoder, train tries paragraph and dropout)"
+            recipe += " (views.preset is unset; for a pretrained encoder train chooses by a short trial)"
         return [("recipe", recipe), ("tokenizer", self.tokenizer)]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Colours where there are any, else the marks of wdiff."""
         coloured = console.color_system is not None and not console.no_color
+        table = _grid()
         for name, words in self.facts:
-            yield Text.assemble((f"{name:<11}", "dim"), words)
-        if coloured:
-            yield Text.from_markup(
-                f"{'colours':<11}[bold green]added[/] [strike red]removed[/] [yellow]moved[/] "
-                "[dim]… left out by the crop or for length[/]"
-            )
-        else:
-            yield Text("marks      {+added+} [-removed-] <moved> … left out by the crop or for length")
+            table.add_row(name, Text(words))
+        example = [Piece("added", "added"), Piece(" removed", "removed"), Piece(" moved", "moved")]
+        legend = Text.assemble(_painted(example, coloured=coloured), "  … left out by the crop or for length")
+        table.add_row("marks", legend)
+        yield table
         for number, shown in enumerate(self.texts, start=1):
             yield Text()
-            yield Text.assemble((f"{number}  {shown.document.id}", "bold"), (f"  {shown.document.title}", "dim"))
+            yield Text.assemble(
+                (f"{number}  {shown.document.id}", "bold"), (f"  {shown.document.title}", "dim")
+            )
             yield _table(shown, coloured=coloured)
 
 
-def show_views(input: str | Path, config: Config, *, encoder: str = "static", num_texts: int = 5) -> ShownViews:
+def show_views(
+    input: str | Path, config: Config, *, encoder: str = "static", num_texts: int = 5
+) -> ShownViews:
     """Make two views of the first texts of an input and explain them.
 
     Args:
@@ -112,9 +114,7 @@ def show_views(input: str | Path, config: Config, *, encoder: str = "static", nu
         store = build_store(documents, tokenizer, Path(folder) / "store")
         views = Views(store, config.views)
         rows = np.arange(min(num_texts, len(store)), dtype=np.int64)
-        first, second = views.steps(
-            rows, seed=training.seed, epoch=0, max_tokens=training.max_tokens or 1
-        )
+        first, second = views.steps(rows, seed=training.seed, epoch=0, max_tokens=training.max_tokens or 1)
         # The store has no row for a text without tokens.
         stored = (one for one in documents if tokenizer.encode(one.text, add_special_tokens=False).ids)
         texts = tuple(
@@ -180,7 +180,9 @@ def changes(view: Explanation) -> list[tuple[str, str]]:
 
 def _words(operation: str, edits: list[Edit]) -> str:
     if operation in ("crop", "max_tokens"):
-        return f"left out {len(edits):,} words"
+        return f"{len(edits):,} words left out"
+    if operation == "sentence_reordering":
+        return f"{len(edits):,} words moved"
     shown = ", ".join(map(_edit, edits[:_MOST_EDITS]))
     more = len(edits) - _MOST_EDITS
     return shown + (f" and {more:,} more" if more > 0 else "")
@@ -193,17 +195,28 @@ def _edit(edit: Edit) -> str:
 
 
 def _table(shown: ShownText, *, coloured: bool) -> RenderableType:
-    table = Table.grid(padding=(0, 2))
-    table.add_column(no_wrap=True, style="dim")
-    table.add_column(overflow="fold")
+    table = _grid()
     table.add_row("text", Text(shown.document.text))
     for name, view in zip("ab", shown.views, strict=True):
-        table.add_row(f"view {name}", Text.from_markup(markup(view.pieces)) if coloured else plain(view.pieces))
+        table.add_row(
+            f"view {name}", Text.from_markup(markup(view.pieces)) if coloured else plain(view.pieces)
+        )
         for operation, words in changes(view):
             table.add_row("", Text.assemble((f"{operation}: ", "bold dim"), (words, "dim")))
         if not view.edits:
             table.add_row("", Text("unchanged", style="dim"))
     return table
+
+
+def _grid() -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True, style="dim", min_width=9)
+    table.add_column(overflow="fold")
+    return table
+
+
+def _painted(pieces: Sequence[Piece], *, coloured: bool) -> Text:
+    return Text.from_markup(markup(pieces)) if coloured else plain(pieces)
 
 
 _MARKS: Final = {"added": ("{+", "+}"), "removed": ("[-", "-]"), "moved": ("<", ">")}

@@ -178,9 +178,11 @@ def _tokens(
     if folder.exists():  # by the run that is resumed
         return TokenStore(folder)
     if pretrained is None:
-        on_progress(Update(stage="tokenizer", note=f"{config.tokens.vocabulary_size:,} entries"))
+        on_progress(Update(stage="tokenizer"))
         tokenizer = train_tokenizer(corpus.training(), config.tokens)
-        on_progress(Update(stage="tokenizer", done=1, total=1))
+        on_progress(
+            Update(stage="tokenizer", done=1, total=1, note=f"{tokenizer.get_vocab_size():,} entries")
+        )
     else:
         tokenizer = pretrained.tokenizer
     aside = {document.id for document in probed}

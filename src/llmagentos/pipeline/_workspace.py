@@ -14,12 +14,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from llmagentos.errors import InputError, OutputError
+from llmagentos.errors import InputError, LLMAgentOSError, OutputError
 from llmagentos.training import latest_checkpoint
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # tokenizers writes its file in Rust and raises a plain Exception with the number in its text.
 _FULL_IN_RUST = re.compile(rf"\(os error ({'|'.join(map(str, _FULL))})\)")
+
 
 @contextmanager
 def workspace(out: Path, *, resume: bool) -> Iterator[Path]:
@@ -65,6 +66,8 @@ def workspace(out: Path, *, resume: bool) -> Iterator[Path]:
             for folder in made:
                 with suppress(OSError):  # others may have put something there
                     folder.rmdir()
+        if isinstance(error, LLMAgentOSError):
+            raise
         if isinstance(error, OSError) or _FULL_IN_RUST.search(str(error)):
             raise _cannot_write(out, error) from error
         raise

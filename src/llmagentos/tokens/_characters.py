@@ -13,9 +13,9 @@ import numpy as np
 from jaxtyping import UInt8
 
 WORD: Final = 0
-"""A letter, digit or mark of a script that is written with spaces."""
+"""A letter, digit or mark of a script that is written with spaces, and what joins letters unseen."""
 SPACE: Final = 1
-"""White space and control characters."""
+"""White space and control characters, and the zero-width space."""
 PUNCTUATION: Final = 2
 """Punctuation and symbols."""
 UNSPACED: Final = 3
@@ -68,12 +68,14 @@ def character_table() -> UInt8[np.ndarray, " 1114112"]:
         >>> bool(table[ord("7")] & DIGIT), bool(table[ord("不")] & NEGATION)
         (True, True)
     """
-    initial = np.array(
-        [ord(unicodedata.category(chr(code))[0]) for code in range(sys.maxunicode + 1)], np.uint8
-    )
+    categories = [unicodedata.category(chr(code)) for code in range(sys.maxunicode + 1)]
+    initial = np.array([ord(category[0]) for category in categories], np.uint8)
+    # Format characters stand inside words: soft hyphens, the joiners of Persian and Hindi, marks of
+    # direction. Letters that are younger than this Python's Unicode have no category yet.
     table = np.full(len(initial), WORD, np.uint8)
     table[(initial == ord("P")) | (initial == ord("S"))] = PUNCTUATION
-    table[(initial == ord("Z")) | (initial == ord("C"))] = SPACE
+    table[(initial == ord("Z")) | (np.array(categories) == "Cc")] = SPACE
+    table[0x200B] = SPACE  # the zero-width space ends a word
     for first, last in _UNSPACED_RANGES:
         block = table[first : last + 1]
         block[block == WORD] = UNSPACED
@@ -84,10 +86,10 @@ def character_table() -> UInt8[np.ndarray, " 1114112"]:
 
 
 def code_points(text: str) -> np.ndarray:
-    """The code points of a text, uint32 (characters,); lone surrogates are kept as they are.
+    """The code points of a text, uint32 (characters,).
 
     Example:
         >>> code_points("aé").tolist()
         [97, 233]
     """
-    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    return np.frombuffer(text.encode("utf-32-le"), np.uint32)

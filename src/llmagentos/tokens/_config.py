@@ -12,7 +12,8 @@ class TokensConfig:
 
     Args:
         kind: the model of the tokenizer.
-        vocabulary_size: entries of the tokenizer at the most; a small corpus gives fewer.
+        vocabulary_size: entries of the tokenizer at the most; a small corpus gives fewer. Left open it
+            is 30,000, and 8,000 for text that is mostly in scripts without spaces between words.
 
     Example:
         >>> TokensConfig().kind
@@ -20,6 +21,6 @@ class TokensConfig:
     """
 
     kind: Annotated[Literal["unigram", "wordpiece"], Field(description="unigram or wordpiece")] = "unigram"
-    vocabulary_size: Annotated[int, Field(ge=300, le=1_000_000, description="8000 to 60000 is usual")] = (
-        30_000
-    )
+    vocabulary_size: Annotated[
+        int | None, Field(ge=300, le=1_000_000, description="8000 to 60000 is usual; unset = by script")
+    ] = None

@@ -1,6 +1,9 @@
 """Sentence boundaries in any language, by ICU (Unicode Standard Annex 29)."""
 
+import numpy as np
 from icu4py.breakers import SentenceBreaker
+
+from llmagentos.tokens._characters import code_points
 
 
 def sentence_starts(text: str) -> list[int]:
@@ -20,11 +23,8 @@ def sentence_starts(text: str) -> list[int]:
         [0, 10, 15]
     """
     starts = [start for start, _ in SentenceBreaker(text, "en").segments()]
-    if text.isascii() or max(text) <= "\uffff":
+    if text.isascii() or len(text.encode("utf-16-le")) == 2 * len(text):
         return starts
     # ICU counts UTF-16 code units; characters above the basic plane take two of them.
-    positions, unit = {}, 0
-    for index, character in enumerate(text):
-        positions[unit] = index
-        unit += 2 if character > "\uffff" else 1
-    return [positions[start] for start in starts if start in positions]
+    ends = np.cumsum(1 + (code_points(text) > 0xFFFF))
+    return [int(start) for start in np.searchsorted(ends, starts, side="right")]

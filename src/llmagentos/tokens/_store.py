@@ -25,8 +25,8 @@ import xxhash
 from jaxtyping import Int64, UInt64
 from tokenizers import Tokenizer
 
-from llmagentos.corpus import Document
-from llmagentos.errors import InputError
+from llmagentos.corpus import Document, disk_errors
+from llmagentos.errors import InputError, OutputError
 from llmagentos.tokens._batch import TokenBatch
 from llmagentos.tokens._encode import encode_texts
 
@@ -54,11 +54,12 @@ class TokenStore:
     """
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder.absolute()
         try:
             meta = json.loads((folder / "store.json").read_text(encoding="utf-8"))
-            self.tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
             self.num_documents: int = meta["num_documents"]
             self.num_tokens: int = meta["num_tokens"]
+            size: int = meta["vocabulary_size"]
             self._tokens = _open(folder / "tokens.bin", np.dtype(meta["token_dtype"]), self.num_tokens)
             self._flags = _open(folder / "flags.bin", np.dtype(np.uint8), self.num_tokens)
             self._offsets = _open(folder / "offsets.bin", np.dtype(np.int64), self.num_documents + 1)
@@ -68,10 +69,21 @@ class TokenStore:
             self.groups: UInt64[np.ndarray, " N"] = _open(
                 folder / "groups.bin", np.dtype(np.uint64), self.num_documents
             )
-            self.token_counts: Int64[np.ndarray, " V"] = np.fromfile(folder / "counts.bin", np.int64)
-            self.document_counts: Int64[np.ndarray, " V"] = np.fromfile(folder / "documents.bin", np.int64)
-        except (OSError, KeyError, ValueError) as error:
+            self.token_counts: Int64[np.ndarray, " V"] = _open(
+                folder / "counts.bin", np.dtype(np.int64), size
+            )
+            self.document_counts: Int64[np.ndarray, " V"] = _open(
+                folder / "documents.bin", np.dtype(np.int64), size
+            )
+            if self._offsets[0] != 0 or self._offsets[-1] != self.num_tokens:
+                raise ValueError(f"offsets.bin does not go from 0 to {self.num_tokens:,}")
+            self.tokenizer = _read_tokenizer(folder / "tokenizer.json")
+        except (OSError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"{folder} is not a complete token store ({error}); build it again") from error
+
+    def __reduce__(self) -> tuple[type["TokenStore"], tuple[Path]]:
+        # A worker process opens the folder itself: the arrays may be larger than its memory.
+        return TokenStore, (self._folder,)
 
     def __len__(self) -> int:
         return self.num_documents
@@ -118,20 +130,35 @@ def build_store(
 
     Raises:
         InputError: no document has any token.
+        OutputError: `folder` exists, or the disk is full; nothing half-written stays.
     """
+    if folder.exists():
+        raise OutputError(f"{folder} exists already; remove it first, or give a new folder")
     tokenizer = Tokenizer.from_str(tokenizer.to_str())
     tokenizer.no_truncation()
     tokenizer.no_padding()
-    size = max(tokenizer.get_vocab(with_added_tokens=True).values()) + 1
-    dtype = np.dtype(np.uint16 if size <= 65_536 else np.int32)
     partial = folder.with_name(folder.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
+    with disk_errors(folder, partial):
+        partial.mkdir(parents=True)
+        _write(documents, tokenizer, partial, on_progress)
+        partial.rename(folder)
+    return TokenStore(folder)
+
+
+def _write(
+    documents: Iterable[Document],
+    tokenizer: Tokenizer,
+    folder: Path,
+    on_progress: Callable[[StoreProgress], None] | None,
+) -> None:
+    size = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+    dtype = np.dtype(np.uint16 if size <= 65_536 else np.int32)
     counts, documents_with = np.zeros(size, np.int64), np.zeros(size, np.int64)
     num_documents = num_tokens = 0
     with ExitStack() as files:
         tokens, flags, offsets, hashes, groups = (
-            files.enter_context((partial / f"{name}.bin").open("wb"))
+            files.enter_context((folder / f"{name}.bin").open("wb"))
             for name in ("tokens", "flags", "offsets", "hashes", "groups")
         )
         offsets.write(np.int64(0).tobytes())
@@ -153,17 +180,19 @@ def build_store(
             if on_progress is not None:
                 on_progress(StoreProgress(num_documents, num_tokens))
     if num_documents == 0:
-        shutil.rmtree(partial)
         raise InputError(
             "no text has a single token for this tokenizer; give text in a language that it knows"
         )
-    counts.tofile(partial / "counts.bin")
-    documents_with.tofile(partial / "documents.bin")
-    tokenizer.save(str(partial / "tokenizer.json"))
-    meta = {"num_documents": num_documents, "num_tokens": num_tokens, "token_dtype": dtype.name}
-    (partial / "store.json").write_text(json.dumps(meta), encoding="utf-8")
-    partial.rename(folder)
-    return TokenStore(folder)
+    (folder / "counts.bin").write_bytes(counts.tobytes())
+    (folder / "documents.bin").write_bytes(documents_with.tobytes())
+    (folder / "tokenizer.json").write_text(tokenizer.to_str(), encoding="utf-8")
+    meta = {
+        "num_documents": num_documents,
+        "num_tokens": num_tokens,
+        "token_dtype": dtype.name,
+        "vocabulary_size": size,
+    }
+    (folder / "store.json").write_text(json.dumps(meta), encoding="utf-8")
 
 
 def _chunks(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
@@ -177,7 +206,15 @@ def _hash(text: str) -> int:
 
 
 def _open(path: Path, dtype: np.dtype, length: int) -> np.ndarray:
-    array = np.memmap(path, dtype, mode="r")
+    array = np.asarray(np.memmap(path, dtype, mode="r"))
     if len(array) != length:
         raise ValueError(f"{path.name} has {len(array):,} entries where {length:,} are due")
     return array
+
+
+def _read_tokenizer(path: Path) -> Tokenizer:
+    text = path.read_text(encoding="utf-8")
+    try:
+        return Tokenizer.from_str(text)
+    except Exception as error:  # the library has no class of its own for a damaged file
+        raise ValueError(f"{path.name} is damaged: {error}") from error

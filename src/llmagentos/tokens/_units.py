@@ -9,7 +9,7 @@ with SentencePiece it makes a whole Chinese sentence one word.
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
-from llmagentos.tokens._characters import CLASS, PUNCTUATION, SPACE, WORD
+from llmagentos.tokens._characters import CLASS, SPACE, WORD
 
 
 def mark_units(
@@ -39,19 +39,23 @@ def mark_units(
     """
     if len(starts) == 0:
         return np.zeros(0, bool)
-    head = classes[np.minimum(starts, len(classes) - 1)] & CLASS
-    tail = classes[np.maximum(ends - 1, 0)] & CLASS
-    empty = ends <= starts
+    kinds = classes & CLASS
+    spaces = np.concatenate([[0], np.cumsum(kinds == SPACE, dtype=np.int32)])
+    breaks = np.concatenate([[0], np.cumsum(kinds != WORD, dtype=np.int32)])
     # A token may carry the space before its word (byte-level BPE, SentencePiece): it is a lone
-    # space only if it has no other character.
-    spaces = np.concatenate([[0], np.cumsum(classes & CLASS == SPACE)])
-    lone_space = (spaces[ends] - spaces[starts] == ends - starts) & ~empty
+    # space only if it has no other character. A token of no character at all (a mark that the
+    # normaliser put in) is one where it begins a text, and elsewhere part of what is before it.
+    empty = ends <= starts
+    lone_space = (spaces[ends] - spaces[starts] == ends - starts) & (~empty | first)
 
-    previous_end = np.concatenate([[0], ends[:-1]])
-    previous_tail = np.concatenate([[np.uint8(PUNCTUATION)], tail[:-1]])
-    after_space = np.concatenate([[False], lone_space[:-1]])
-    overlaps = (starts < previous_end) | empty
-    continues = (starts == previous_end) & (head == WORD) & (previous_tail == WORD)
-    joined = overlaps | continues | (after_space & ~lone_space)
+    # Offsets may go back: a character that became several tokens gives its span to each.
+    previous_end = np.concatenate([[0], np.maximum.accumulate(ends)[:-1]])
+    # A word goes on where nothing but letters stands from the last one before to the first one
+    # here, also where the tokenizer took a letter out in between (accents, soft hyphens).
+    from_letter = np.maximum(previous_end - 1, 0)
+    to_letter = np.minimum(starts + 1, len(classes))
+    continues = (previous_end > 0) & (breaks[to_letter] == breaks[from_letter])
+    joined = (starts < previous_end) | empty | continues
+    joined[1:] |= lone_space[:-1]
     units: Bool[np.ndarray, " T"] = first | ~joined
     return units

@@ -8,8 +8,10 @@ that. Nothing is ever pickled.
 """
 
 import json
+import os
 import shutil
 from dataclasses import asdict, dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +57,8 @@ def save_checkpoint(
         OutputError: the disk is full or read-only; the checkpoint before stays.
     """
     target = folder / f"step-{state.step:08d}"
+    if target.exists():  # a finished run was resumed: the same step is the same state
+        return target
     partial = folder / f".step-{state.step:08d}.partial"
     tensors = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     for index, values in optimizer.state_dict()["state"].items():
@@ -68,7 +72,9 @@ def save_checkpoint(
             {name: tensor.contiguous() for name, tensor in tensors.items()}, partial / "state.safetensors"
         )
         (partial / "run.json").write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
-        shutil.rmtree(target, ignore_errors=True)
+        for file in partial.iterdir():  # on the disk before its name is, also if the power goes
+            with file.open("rb") as stream:
+                os.fsync(stream.fileno())
         partial.rename(target)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
@@ -78,13 +84,13 @@ def save_checkpoint(
         ) from error
     for older in folder.glob("step-*"):
         if older != target:
-            shutil.rmtree(older)
+            shutil.rmtree(older, ignore_errors=True)
     return target
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
     """The newest complete checkpoint of a run, or None."""
-    return max(folder.glob("step-*"), default=None)
+    return max(folder.glob("step-*"), key=lambda path: (len(path.name), path.name), default=None)
 
 
 def read_state(checkpoint: Path) -> RunState:
@@ -99,6 +105,51 @@ def read_state(checkpoint: Path) -> RunState:
         raise TrainingError(
             f"the checkpoint {checkpoint} is damaged ({error}); train again without it"
         ) from error
+
+
+def resumable_state(checkpoint: Path, config: dict[str, Any]) -> RunState:
+    """What a checkpoint says of its run, if the run that is to go on has the same settings.
+
+    Args:
+        checkpoint: from `latest_checkpoint`.
+        config: of the run that is to go on, from `plain`.
+
+    Raises:
+        TrainingError: the checkpoint is damaged, or was made with other settings; names the first.
+    """
+    stored = read_state(checkpoint)
+    if stored.config != config:
+        raise TrainingError(
+            f"{checkpoint} was made with other settings: {_difference(stored.config, config)}; "
+            "go on with the same settings, or train anew into another --out"
+        )
+    return stored
+
+
+def plain(config: dict[str, Any]) -> dict[str, Any]:
+    """Settings as JSON gives them back, so that stored and given ones compare.
+
+    Example:
+        >>> plain({"rates": (0.1, 0.2)})
+        {'rates': [0.1, 0.2]}
+    """
+    values: dict[str, Any] = json.loads(json.dumps(config))
+    return values
+
+
+def _difference(stored: dict[str, Any], given: dict[str, Any], path: str = "") -> str:
+    """The first setting in which two configurations differ, in words."""
+    for key in sorted(stored.keys() | given.keys()):
+        old, new = stored.get(key), given.get(key)
+        if old == new:
+            continue
+        if isinstance(old, dict) and isinstance(new, dict):
+            return _difference(old, new, f"{path}{key}.")
+        if isinstance(old, str) and isinstance(new, str):  # a whole file of settings: the first other line
+            lines = zip_longest(old.splitlines(), new.splitlines(), fillvalue="")
+            old, new = next(pair for pair in lines if pair[0] != pair[1])
+        return f"{path}{key} was {old!r} and is now {new!r}"
+    return "nothing"
 
 
 def load_checkpoint(checkpoint: Path, encoder: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
@@ -117,14 +168,14 @@ def load_checkpoint(checkpoint: Path, encoder: torch.nn.Module, optimizer: torch
         encoder.load_state_dict(
             {name.removeprefix("encoder."): t for name, t in tensors.items() if name.startswith("encoder.")}
         )
-    except (OSError, SafetensorError, RuntimeError) as error:
+        state = optimizer.state_dict()
+        state["state"] = {}
+        for name, tensor in tensors.items():
+            if name.startswith("optimizer."):
+                _, index, key = name.split(".", 2)
+                state["state"].setdefault(int(index), {})[key] = tensor
+        optimizer.load_state_dict(state)
+    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
         raise TrainingError(
             f"the checkpoint {checkpoint} does not fit ({error}); train again without --resume"
         ) from error
-    state = optimizer.state_dict()
-    state["state"] = {}
-    for name, tensor in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".", 2)
-            state["state"].setdefault(int(index), {})[key] = tensor
-    optimizer.load_state_dict(state)

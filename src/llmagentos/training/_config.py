@@ -34,7 +34,7 @@ class TrainingConfig:
         int | None, Field(ge=2, le=1_000_000, description="64 to 256 for a Transformer, 1024 for static")
     ] = None
     learning_rate: Annotated[
-        float | None, Field(gt=0, le=10, description="1e-5 to 1e-4 for a Transformer, 5e-3 for static")
+        float | None, Field(gt=0, le=10, description="1e-5 to 1e-4 for a Transformer, 2e-3 for static")
     ] = None
     max_tokens: Annotated[int | None, Field(ge=2, le=1_000_000, description="64 to 512 is usual")] = None
     seed: Annotated[int, Field(ge=0, lt=2**63, description="any whole number from 0")] = 0
@@ -57,7 +57,7 @@ class TrainingConfig:
         Returns:
             A config in which nothing is None.
         """
-        usual = (128, 3e-5, 128) if pretrained else (1024, 5e-3, 256)
+        usual = (128, 3e-5, 128) if pretrained else (1024, 2e-3, 256)
         return replace(
             self,
             batch_size=self.batch_size or usual[0],
@@ -72,5 +72,5 @@ def _multiplies_bf16() -> bool:
     import torch  # 1 s, which reading a configuration does not need
 
     if torch.cuda.is_available():
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     return bool(torch.cpu.get_capabilities().get("amx_bf16", False))

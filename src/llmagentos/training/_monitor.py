@@ -1,8 +1,9 @@
 """What a run tells of itself: a row of numbers every few steps, and an alarm at collapse."""
 
+import errno
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
@@ -10,13 +11,14 @@ from typing import Final
 import torch
 from torch import Tensor
 
-from llmagentos.errors import CollapseError
+from llmagentos.errors import CollapseError, OutputError
 from llmagentos.loss import alignment, dimension_deviation, effective_rank, uniformity
 
 # At chance the deviation is 1, at collapse 0. Trained encoders stay above 0.5; a healthy
 # all-MiniLM-L6-v2 has 0.98.
 _COLLAPSED_DEVIATION: Final = 0.1
 _PATIENCE: Final = 3
+_CANNOT_WRITE: Final = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,24 +78,37 @@ def diagnose(h_a: Tensor, h_b: Tensor) -> dict[str, float]:
 
 
 class CollapseAlarm:
-    """Stops a run whose embeddings have become one point in three rows running."""
+    """Stops a run whose embeddings have become one point in three rows running, or in the last row.
+
+    Some backbones start that narrow before any training: what is wider than the first row is no
+    collapse.
+    """
 
     def __init__(self) -> None:
         self._rows = 0
+        self._first: float | None = None
+
+    @property
+    def waiting(self) -> bool:
+        """Whether the last row had collapsed: the weights of now are not to be kept."""
+        return self._rows > 0
 
     def check(self, row: Metrics) -> None:
         """Look at the next row.
 
         Raises:
-            CollapseError: the third collapsed row running.
+            CollapseError: the third collapsed row running, or the run ends with one.
         """
-        self._rows = self._rows + 1 if row.dimension_deviation < _COLLAPSED_DEVIATION else 0
-        if self._rows >= _PATIENCE:
+        if self._first is None:
+            self._first = row.dimension_deviation
+        collapsed = row.dimension_deviation < _COLLAPSED_DEVIATION and row.dimension_deviation <= self._first
+        self._rows = self._rows + 1 if collapsed else 0
+        if self._rows >= _PATIENCE or (collapsed and row.step == row.total_steps):
             raise CollapseError(
                 f"the embeddings collapsed at step {row.step}: all texts have nearly the same vector "
                 f"(deviation {row.dimension_deviation:.3f}, 1 is healthy; uniformity {row.uniformity:.2f}); "
                 f"try a lower learning rate than {row.learning_rate:g} (training.learning_rate) or stronger "
-                "views (views.preset); the last good checkpoint is kept"
+                "views (views.preset); the checkpoint before, if there was one, is kept"
             )
 
 
@@ -109,6 +124,7 @@ class MetricsLog:
         # Imported here: tensorboard takes a second that --help must not wait for.
         from torch.utils.tensorboard import SummaryWriter
 
+        folder.mkdir(parents=True, exist_ok=True)
         path = folder / "metrics.jsonl"
         kept = [row for row in read_metrics(path) if row.step <= step]
         partial = folder / ".metrics.jsonl.partial"
@@ -134,12 +150,27 @@ class MetricsLog:
 
 @contextmanager
 def metrics_log(folder: Path, step: int) -> Iterator[MetricsLog]:
-    """A `MetricsLog` that is closed whatever happens."""
-    log = MetricsLog(folder, step)
+    """A `MetricsLog` that is closed whatever happens.
+
+    Raises:
+        OutputError: the disk is full or read-only.
+    """
+    log = None
     try:
+        log = MetricsLog(folder, step)
         yield log
-    finally:
         log.close()
+    except OSError as error:
+        if error.errno not in _CANNOT_WRITE:
+            raise
+        raise OutputError(
+            f"the metrics in {folder} cannot be written ({error.strerror}); free some space and go on from "
+            "the last checkpoint with --resume"
+        ) from error
+    finally:
+        if log is not None:
+            with suppress(OSError):  # that is told already, or another error is
+                log.close()
 
 
 def read_metrics(path: Path) -> list[Metrics]:

@@ -4,6 +4,8 @@ Everything random is a pure function of (seed, step), and everything that was de
 (number of steps, threads) is in the checkpoint, so a run that was killed goes on bit for bit.
 """
 
+import math
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
@@ -23,7 +25,8 @@ from llmagentos.training._checkpoint import (
     RunState,
     latest_checkpoint,
     load_checkpoint,
-    read_state,
+    plain,
+    resumable_state,
     save_checkpoint,
 )
 from llmagentos.training._config import TrainingConfig
@@ -34,6 +37,8 @@ from llmagentos.views import ViewBatch, Views, text_keys
 
 WARMUP_STEPS: Final = 20
 """Steps that are timed before `--minutes` becomes a number of steps."""
+# The first steps warm caches and allocators up and are no measure of the rest.
+_UNSETTLED_STEPS: Final = 5
 _ROWS_PER_RUN: Final = 200
 
 
@@ -44,7 +49,7 @@ class Budget:
     Attributes:
         steps: number of steps, or None.
         deadline: `time.monotonic()` at which the last step is to be done, or None. It is turned into
-            a number of steps once, after 20 steps.
+            a number of steps once: after 20 steps, or when half of the time is over if that is earlier.
 
     With neither, the run ends after `TrainingConfig.max_epochs`, which ends every run.
     """
@@ -92,8 +97,10 @@ def train_encoder(
         loss: NT-Xent.
         config: resolved (nothing None).
         budget: when to end.
-        folder: for checkpoints/, metrics.jsonl and tensorboard/.
-        recipe: plain values stored in each checkpoint; a resumed run must have the same.
+        folder: for checkpoints/, metrics.jsonl and tensorboard/; without `resume`, what an earlier
+            run left there is replaced.
+        recipe: plain values stored in each checkpoint beside the settings of training, views and
+            loss; a resumed run must have the same.
         resume: go on from the newest checkpoint in `folder`, if there is one.
         on_metrics: called with every row of metrics, about 200 times a run.
 
@@ -104,7 +111,7 @@ def train_encoder(
         TrainingError: fewer than 2 texts; a checkpoint that does not belong to this run.
         NonFiniteLossError: the loss became NaN or infinite.
         CollapseError: all embeddings became one.
-        OutputError: a checkpoint cannot be written.
+        OutputError: a checkpoint or the metrics cannot be written.
     """
     if num_texts < 2:
         raise TrainingError(f"contrastive learning needs at least 2 texts, got {num_texts}; give more text")
@@ -112,24 +119,32 @@ def train_encoder(
     longest_run = config.max_epochs * (num_texts // batch_size)
     state = RunState(
         step=0,
-        total_steps=min(budget.steps or longest_run, longest_run),
+        total_steps=longest_run if budget.steps is None else min(budget.steps, longest_run),
         num_threads=torch.get_num_threads(),
-        config={"training": asdict(config), **(recipe or {})},
+        config=plain(
+            {
+                "texts": num_texts,
+                "training": asdict(config),
+                "views": asdict(views.recipe),
+                "loss": {"temperature": loss.temperature},
+                **(recipe or {}),
+            }
+        ),
     )
+    deadline = budget.deadline
     optimizer = make_optimizer(encoder, config)
     checkpoints = folder / "checkpoints"
-    folder.mkdir(parents=True, exist_ok=True)
-    if resume and (checkpoint := latest_checkpoint(checkpoints)) is not None:
-        stored = read_state(checkpoint)
-        if stored.config != state.config:
-            raise TrainingError(
-                f"{checkpoint} was made with other settings ({_difference(stored.config, state.config)}); "
-                "go on with the same settings, or train anew into another --out"
-            )
-        state = stored
+    checkpoint = latest_checkpoint(checkpoints) if resume else None
+    if checkpoint is not None:
+        stored = resumable_state(checkpoint, state.config)
         load_checkpoint(checkpoint, encoder, optimizer)
-        torch.set_num_threads(state.num_threads)
-        budget = Budget(steps=state.total_steps)
+        torch.set_num_threads(stored.num_threads)
+        if stored.step >= WARMUP_STEPS or stored.total_steps < longest_run:
+            state, deadline = stored, None
+        else:  # killed before its deadline had become a number of steps
+            state = replace(stored, total_steps=state.total_steps)
+    else:
+        shutil.rmtree(checkpoints, ignore_errors=True)
 
     encoder.train()
     alarm, clock = CollapseAlarm(), _Clock()
@@ -153,21 +168,15 @@ def train_encoder(
             update(optimizer, learning_rate)
 
             state = replace(state, step=step + 1)
+            check_finite(batch_loss.item(), gradient_norm, state.step, config)
             clock.count(texts=batch_size, tokens=len(pairs.a.tokens) + len(pairs.b.tokens))
-            if not torch.isfinite(batch_loss):
-                raise NonFiniteLossError(
-                    f"the loss became {batch_loss.item()} at step {state.step}; try a learning rate lower "
-                    f"than {config.learning_rate:g} (training.learning_rate) or training.precision=fp32; "
-                    "the last good checkpoint is kept"
-                )
-            if budget.deadline is not None and state.step == WARMUP_STEPS:
-                state = replace(
-                    state, total_steps=min(clock.steps_until(budget.deadline) + state.step, longest_run)
-                )
-            if (
-                state.step % max(1, state.total_steps // _ROWS_PER_RUN) == 0
-                or state.step == state.total_steps
-            ):
+            if deadline is not None and clock.knows_the_speed(deadline):
+                steps_left = clock.steps_until(deadline)
+                state = replace(state, total_steps=min(state.step + steps_left, longest_run))
+                deadline = None
+            last = state.step == state.total_steps
+            save = state.step % config.checkpoint_steps == 0 and not last
+            if last or save or state.step % max(1, state.total_steps // _ROWS_PER_RUN) == 0:
                 texts_per_second, tokens_per_second = clock.rates()
                 row = Metrics(
                     step=state.step,
@@ -185,7 +194,8 @@ def train_encoder(
                 if on_metrics is not None:
                     on_metrics(row)
                 alarm.check(row)
-            if state.step % config.checkpoint_steps == 0 and state.step < state.total_steps:
+            # While the alarm waits for the next row, the checkpoint before stays the good one.
+            if save and not alarm.waiting:
                 save_checkpoint(checkpoints, encoder, optimizer, state)
         seconds = log.seconds + clock.seconds
     encoder.eval()
@@ -207,19 +217,19 @@ def make_optimizer(encoder: Encoder, config: TrainingConfig) -> torch.optim.Opti
     return torch.optim.AdamW(groups, lr=0.0, fused=True)
 
 
-def encode_pairs(encoder: Encoder, pairs: ViewBatch, precision: str) -> tuple[Tensor, Tensor]:
+def encode_pairs(encoder: Encoder, pairs: ViewBatch, precision: str | None) -> tuple[Tensor, Tensor]:
     """Embed both views of N texts in one pass.
 
     Args:
         encoder: any.
         pairs: N pairs.
-        precision: fp32, bf16 or fp16, of the products inside the encoder.
+        precision: bf16 or fp16 for the products inside the encoder; anything else is fp32.
 
     Returns:
         h_a, h_b: float32 (N, D) each, not normalised.
     """
     tokens, offsets = joined(pairs.a, pairs.b)
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision)
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision or "fp32")
     autocast: AbstractContextManager[None] = (
         nullcontext() if dtype is None else torch.autocast(encoder.device.type, dtype)
     )
@@ -243,6 +253,18 @@ def backward(
     optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss)
     return torch.nn.utils.clip_grad_norm_(encoder.parameters(), max_gradient_norm).item()
+
+
+def check_finite(loss: float, gradient_norm: float, step: int, config: TrainingConfig) -> None:
+    """Stop before a loss or a gradient that is no number can reach a checkpoint."""
+    for name, value in (("loss", loss), ("gradient's length", gradient_norm)):
+        if not math.isfinite(value):
+            precision = "" if config.precision == "fp32" else " or training.precision=fp32"
+            raise NonFiniteLossError(
+                f"the {name} became {value} at step {step}; try a learning rate lower than "
+                f"{config.learning_rate:g} (training.learning_rate){precision}; the checkpoint before, if "
+                "there was one, is kept"
+            )
 
 
 def update(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
@@ -278,22 +300,16 @@ class _Clock:
         self._looked, self._texts, self._tokens = now, 0, 0
         return rates
 
+    def knows_the_speed(self, deadline: float) -> bool:
+        """Whether it is time to turn the deadline into a number of steps."""
+        now, num_steps = time.monotonic(), len(self._step_seconds)
+        half_over = now - self._start >= (deadline - self._start) / 2
+        return num_steps >= WARMUP_STEPS or (half_over and num_steps > _UNSETTLED_STEPS) or now >= deadline
+
     def steps_until(self, deadline: float) -> int:
-        # The first five steps warm caches and allocators up and are no measure of the rest.
-        settled = self._step_seconds[5:]
-        return max(0, int((deadline - time.monotonic()) / (sum(settled) / len(settled))))
+        settled = self._step_seconds[_UNSETTLED_STEPS:] or self._step_seconds
+        return max(0, int((deadline - time.monotonic()) / max(sum(settled) / len(settled), 1e-9)))
 
 
 def _step_seed(seed: int, step: int) -> int:
     return int(text_keys(seed, 0, np.array([step]))[0] >> np.uint64(1))
-
-
-def _difference(stored: dict[str, Any], given: dict[str, Any], path: str = "") -> str:
-    """The first setting in which two configurations differ, in words."""
-    for key in sorted(stored.keys() | given.keys()):
-        old, new = stored.get(key), given.get(key)
-        if isinstance(old, dict) and isinstance(new, dict) and old != new:
-            return _difference(old, new, f"{path}{key}.")
-        if old != new:
-            return f"{path}{key} was {old!r} and is {new!r}"
-    return "nothing"

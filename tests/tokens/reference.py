@@ -1,0 +1,86 @@
+"""The rules of design 2.1 in plain Python, one text at a time, without any table or array."""
+
+import unicodedata
+from collections.abc import Sequence
+
+from icu4py.breakers import SentenceBreaker
+
+from llmagentos.tokens._protection import NEGATIONS, protected_spans
+
+# Beginnings of the Unicode names of letters in scripts that are written without spaces.
+UNSPACED = (
+    *("CJK ", "HIRAGANA ", "KATAKANA", "HALFWIDTH KATAKANA ", "BOPOMOFO ", "YI SYLLABLE", "IDEOGRAPHIC "),
+    *("THAI ", "LAO ", "MYANMAR ", "KHMER ", "HANGZHOU ", "KANGXI "),
+)
+
+Span = tuple[int, int]
+
+
+def kind(character: str) -> str:
+    """word, space, punctuation or unspaced."""
+    category = unicodedata.category(character)
+    if category[0] in "PS":
+        return "punctuation"
+    if category[0] == "Z" or category == "Cc" or character == "\u200b":
+        return "space"
+    return "unspaced" if unicodedata.name(character, "").startswith(UNSPACED) else "word"
+
+
+def units(text: str, spans: Sequence[Span]) -> list[list[int]]:
+    """The tokens of each unit."""
+    found: list[list[int]] = []
+    reach = 0  # end of the characters that tokens have covered so far
+    after_space = False
+    for number, (start, end) in enumerate(spans):
+        empty = end <= start
+        between = text[max(reach - 1, 0) : start + 1]
+        word_goes_on = reach > 0 and all(kind(character) == "word" for character in between)
+        if number > 0 and (start < reach or empty or after_space or word_goes_on):
+            found[-1].append(number)
+        else:
+            found.append([number])
+        blank = all(kind(character) == "space" for character in text[start:end])
+        after_space = blank and (not empty or number == 0)
+        reach = max(reach, end)
+    return found
+
+
+def sentence_starts(text: str) -> list[int]:
+    """ICU's boundaries, from UTF-16 units to characters by decoding what stands before each."""
+    encoded = text.encode("utf-16-le")
+    return [
+        len(encoded[: 2 * unit].decode("utf-16-le")) for unit, _ in SentenceBreaker(text, "en").segments()
+    ]
+
+
+def protected(text: str) -> list[bool]:
+    """Which characters are protected."""
+    marked = [unicodedata.category(c)[0] == "N" or c in "不没沒无無非未别別莫勿毋否" for c in text]
+    start = 0
+    for end in range(len(text) + 1):
+        if end == len(text) or kind(text[end]) != "word":
+            word = text[start:end]
+            if word.isascii() and word.lower() in NEGATIONS:
+                marked[start:end] = [True] * (end - start)
+            start = end + 1
+    for start, end in protected_spans(text):
+        marked[start:end] = [True] * (end - start)
+    return marked
+
+
+def flags(text: str, spans: Sequence[Span]) -> list[int]:
+    """UNIT_START = 1, SENTENCE_START = 2 and PROTECTED = 4 of each token."""
+    result = [0] * len(spans)
+    marked, starts = protected(text), sentence_starts(text)
+    before = None
+    for unit in units(text, spans):
+        result[unit[0]] |= 1
+        last = max(spans[number][1] for number in unit) - 1
+        sentence = sum(start <= last for start in starts)
+        if sentence != before:
+            result[unit[0]] |= 2
+        before = sentence
+        if any(any(marked[start:end]) for start, end in (spans[number] for number in unit)):
+            for number in unit:
+                result[number] |= 4
+    return result

@@ -1,0 +1,57 @@
+"""The table of characters against Unicode itself."""
+
+import sys
+import unicodedata
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from llmagentos.tokens._characters import CLASS, DIGIT, UNSPACED, character_table, code_points
+from llmagentos.tokens._sentences import sentence_starts
+
+from . import reference
+from .conftest import TEXTS, quick, texts
+
+NAMES = ["word", "space", "punctuation", "unspaced"]
+
+
+def test_every_assigned_character_has_the_class_of_its_category_and_script() -> None:
+    table = character_table()
+    differing = [
+        chr(code)
+        for code in range(0x10000)
+        if unicodedata.category(chr(code)) not in ("Cn", "Co", "Cs")
+        and NAMES[table[code] & CLASS] != reference.kind(chr(code))
+    ]
+    # Scripts of a few characters that the reference does not list by name.
+    known = ("TAI ", "NEW TAI", "MODIFIER LETTER MYANMAR", "COMBINING KATAKANA", "COMBINING CYRILLIC", "LISU")
+    known += ("VERTICAL KANA", "MASU", "NEW TAI", "TAI THAM", "HALFWIDTH", "PRESENTATION", "YI ", "MASONIC")
+    assert {
+        unicodedata.name(c, "?") for c in differing if not unicodedata.name(c, "?").startswith(known)
+    } == set()
+
+
+def test_beyond_the_basic_plane() -> None:
+    table = character_table()
+    assert all(table[ord(c)] & CLASS == UNSPACED for c in "𠀀𪜀𰀀𛀀")
+    assert table[0x2EBF0] & CLASS == UNSPACED  # Han of Unicode 15.1: unassigned in Python 3.11
+    assert NAMES[table[ord("😀")] & CLASS] == "punctuation"
+    assert table[ord("𝟙")] & DIGIT
+    assert len(table) == sys.maxunicode + 1
+
+
+@quick
+@given(st.text(st.characters(exclude_categories=["Cs"])))
+def test_code_points(text: str) -> None:
+    assert code_points(text).tolist() == [ord(character) for character in text]
+
+
+@quick
+@given(texts)
+def test_sentences_are_icu_s(text: str) -> None:
+    assert sentence_starts(text) == reference.sentence_starts(text)
+
+
+def test_sentences_with_characters_beyond_the_basic_plane() -> None:
+    assert sentence_starts("😀😀 a. 𠀀 b. C") == [0, 6, 11]
+    assert [sentence_starts(text)[:1] for text in TEXTS] == [[0] if text else [] for text in TEXTS]

@@ -1,0 +1,150 @@
+"""Tokens are the tokenizer's own, and flags follow design 2.1, in every language and tokenizer."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from tokenizers import Tokenizer, models, pre_tokenizers
+
+from llmagentos.tokens import PROTECTED, SENTENCE_START, UNIT_START, TokenBatch, encode_texts
+
+from . import reference
+from .conftest import KINDS, TEXTS, quick, read_texts, texts
+
+
+def rows(batch: TokenBatch, name: str) -> list[list[int]]:
+    values = getattr(batch, name)
+    return [values[a:b].tolist() for a, b in zip(batch.offsets[:-1], batch.offsets[1:], strict=True)]
+
+
+def check(given_texts: Sequence[str], tokenizer: Tokenizer) -> None:
+    batch = encode_texts(given_texts, tokenizer)
+    encodings = tokenizer.encode_batch(list(given_texts), add_special_tokens=False)
+    assert rows(batch, "tokens") == [encoding.ids for encoding in encodings]
+    expected = [reference.flags(t, e.offsets) for t, e in zip(given_texts, encodings, strict=True)]
+    assert rows(batch, "flags") == expected
+
+
+def test_texts_in_many_languages(tokenizer: Tokenizer) -> None:
+    check(TEXTS, tokenizer)
+
+
+@quick
+@given(st.lists(texts, max_size=4))
+@example(["no", "t", "not"])
+@example(["a", " b", "\n", "", "1"])
+@example([])
+def test_any_text(tokenizer: Tokenizer, given_texts: list[str]) -> None:
+    check(given_texts, tokenizer)
+
+
+@pytest.mark.parametrize(
+    "name", ["arxiv/train-fin.jsonl.zst", "zh_docs_tidb/docs.jsonl.zst", "techdocs/peps.jsonl.zst"]
+)
+def test_real_text(tokenizer: Tokenizer, name: str) -> None:
+    check([text[:2000] for text in read_texts(name, 8)], tokenizer)
+
+
+def test_a_text_does_not_depend_on_its_batch(tokenizer: Tokenizer) -> None:
+    together = encode_texts(TEXTS[::-1], tokenizer)
+    alone = [encode_texts([text], tokenizer) for text in TEXTS[::-1]]
+    for name in ("tokens", "flags"):
+        assert np.array_equal(getattr(together, name), np.concatenate([getattr(b, name) for b in alone]))
+
+
+def test_shapes_and_types(tokenizer: Tokenizer) -> None:
+    for batch in (
+        encode_texts([], tokenizer),
+        encode_texts(["", ""], tokenizer),
+        encode_texts(TEXTS, tokenizer),
+    ):
+        assert (batch.tokens.dtype, batch.offsets.dtype, batch.flags.dtype) == (np.int32, np.int64, np.uint8)
+        assert batch.offsets[0] == 0 and batch.offsets[-1] == len(batch.tokens) == len(batch.flags)
+        first = batch.offsets[:-1][batch.lengths > 0]
+        assert (batch.flags[first] & 3 == 3).all()
+    assert len(encode_texts([], tokenizer)) == 0
+
+
+def words_of(text: str, tokenizer: Tokenizer, flag: int = 0) -> list[str]:
+    """The characters of each unit that has the flag, without spaces around them."""
+    encoding = tokenizer.encode(text, add_special_tokens=False)
+    found = []
+    marks = encode_texts([text], tokenizer).flags
+    for unit in reference.units(text, encoding.offsets):
+        if marks[unit[0]] & flag == flag:
+            spans = [encoding.offsets[number] for number in unit]
+            found.append(text[min(s for s, _ in spans) : max(e for _, e in spans)].strip())
+    return found
+
+
+def test_units_are_words(tokenizer: Tokenizer) -> None:
+    text = "The fox-hunter doesn't cooperate, naively: yes"
+    expected = ["The", "fox", "-", "hunter", "doesn", "'", "t", "cooperate", ",", "naively", ":", "yes"]
+    if tokenizer.token_to_id("\u2581") is not None:  # SentencePiece may glue punctuation together
+        return
+    assert words_of(text, tokenizer) == expected
+
+
+def test_words_stay_whole_where_the_tokenizer_takes_letters_out() -> None:
+    minilm = KINDS["minilm"]()
+    for text in ("antidis\u00adestablishment", "می\u200cخواهم", "noncoope\u0301rations"):
+        assert len(minilm.encode(text, add_special_tokens=False)) > 1
+        assert words_of(text, minilm) == [text]
+
+
+def test_negations_digits_addresses_and_code_are_protected(tokenizer: Tokenizer) -> None:
+    text = "I would not pay 25 euros, nor mail x@y.org or `rm -r`; it CANNOT and WON’T do, knot notes."
+    words = " ".join(words_of(text, tokenizer, PROTECTED))
+    for word in ("not", "25", "nor", "x", "@", "y", "org", "rm", "-", "CANNOT", "WON"):
+        assert word in words
+    for word in ("would", "pay", "euros", "mail", "knot", "notes"):
+        assert word not in words
+
+
+def test_a_negation_that_the_tokenizer_cuts_is_protected_as_a_whole() -> None:
+    characters = "abcdefghijklmnopqrstuvwxyz"
+    vocabulary = {"[UNK]": 0} | {c: i + 1 for i, c in enumerate(characters)}
+    vocabulary |= {"##" + c: i + 27 for i, c in enumerate(characters)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    flags = encode_texts(["is not nota"], tokenizer).flags
+    assert (flags & PROTECTED > 0).tolist() == [False] * 2 + [True] * 3 + [False] * 4
+    assert np.flatnonzero(flags & UNIT_START).tolist() == [0, 2, 5]
+
+
+def test_chinese_negations_are_protected(tokenizer: Tokenizer) -> None:
+    protected = "".join(words_of("我们没有钱，他不去，无人未来。", tokenizer, PROTECTED))
+    if tokenizer.encode("没").tokens == ["[UNK]"]:
+        return
+    assert all(character in protected for character in "没不无未")
+
+
+def test_an_address_ends_where_chinese_begins(tokenizer: Tokenizer) -> None:
+    text = "请看https://a.org/b这里的文档很长，写信到me@b.org谢谢你们"
+    assert "文" not in "".join(words_of(text, tokenizer, PROTECTED))
+    assert "谢" not in "".join(words_of(text, tokenizer, PROTECTED))
+
+
+def test_sentences_begin_with_their_first_word(tokenizer: Tokenizer) -> None:
+    text = "One 😀 goes. Two 𠀀 goes! And three?\nFour."
+    if len(tokenizer.encode(text, add_special_tokens=False).offsets) < 10:
+        return
+    assert words_of(text, tokenizer, SENTENCE_START) == ["One", "Two", "And", "Four"]
+
+
+def test_a_space_token_belongs_to_the_word_behind_it() -> None:
+    vocabulary = {"[UNK]": 0, "\u2581": 1, "a": 2, "b": 3, ".": 4}
+    tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    flags = encode_texts(["a.  b "], tokenizer).flags
+    # a | . | (space space b) | space: the second sentence begins with its first space.
+    assert flags.tolist() == [3, 1, 3, 0, 0, 1]
+
+
+def test_a_long_run_of_letters_takes_no_long_time() -> None:
+    text = "a" * 200_000 + " @ " + "中" * 100_000 + "n't`" + "``" * 20_000
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    assert len(encode_texts([text], tokenizer).tokens) < 20
