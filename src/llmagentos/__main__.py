@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
     from llmagentos.config import Config
     from llmagentos.evaluation import RetrievalTask
-    from llmagentos.pipeline import OnProgress, TrainedModel, Update
+    from llmagentos.pipeline import TrainedModel
 
 _MEASURED_TEXTS = 2_000
+# The steps that every run takes while it measures how many there is time for.
+_HARDLY_TRAINED = 20
 
 app = typer.Typer(
     help="Unlabelled text in, a measured embedding model out.",
@@ -56,7 +58,7 @@ _Model = Annotated[str, Argument(metavar="MODEL", help="A model folder, minilm, 
 @app.command()
 def demo(
     out: Annotated[Path, Option(help="Folder for the model.")] = Path("runs/demo"),
-    minutes: Annotated[float, Option(help="Wall time of everything.")] = 4.5,
+    minutes: Annotated[float, Option(help="Wall time of everything.")] = 4.0,
 ) -> None:
     """The whole path on text found on this machine, with a report at the end."""
     _check_budget(minutes, None)
@@ -70,7 +72,7 @@ def demo(
     out = _free_name(out)
     with _tells_how_to_go_on(out), progress_bars(console) as show:
         trained = run(out, minutes=minutes, on_progress=show)
-    _summary(console, trained, [])
+    _summary(console, trained)
 
 
 @app.command()
@@ -95,7 +97,6 @@ def train(
     from llmagentos.pipeline import train as run
 
     console = _console()
-    trials: list[str] = []
     with _tells_how_to_go_on(out), progress_bars(console) as show:
         trained = run(
             inputs,
@@ -105,9 +106,9 @@ def train(
             minutes=minutes,
             steps=steps,
             resume=resume,
-            on_progress=_remembering_trials(show, trials),
+            on_progress=show,
         )
-    _summary(console, trained, trials)
+    _summary(console, trained)
 
 
 @app.command()
@@ -338,17 +339,6 @@ def _tells_how_to_go_on(out: Path) -> Iterator[None]:
         raise
 
 
-def _remembering_trials(show: "OnProgress", trials: list[str]) -> "OnProgress":
-    """Keep what the probe of recipes said, for the summary."""
-
-    def watch(update: "Update") -> None:
-        if update.stage == "probe" and update.note:
-            trials.append(update.note)
-        show(update)
-
-    return watch
-
-
 def _free_name(out: Path) -> Path:
     """`out`, or out-2, out-3 ... where an earlier demo left its model."""
     number, free = 1, out
@@ -358,19 +348,29 @@ def _free_name(out: Path) -> Path:
     return free
 
 
-def _summary(console: "Console", trained: "TrainedModel", trials: Sequence[str]) -> None:
+def _summary(console: "Console", trained: "TrainedModel") -> None:
     console.print()
-    if trials:
-        preset = _config(trained.path / "config.toml", None, None).views.preset
-        console.print(f"Views: {preset}, chosen by a short trial on texts kept aside (lower is better):")
-        for trial in trials:
+    if trained.trials:
+        console.print(
+            f"Views: {trained.trials[0].preset}, which matched texts kept aside best in a short trial "
+            "(lower is better):"
+        )
+        for trial in trained.trials:
             console.print(f"  {trial}", highlight=False, soft_wrap=True)
         console.print()
     if trained.report is None:
         console.print("Too few texts were held out to measure anything; more text gives a report.")
     else:
         console.print(trained.report)
-    console.print(f"\nDone in {trained.seconds / 60:.1f} minutes.")
+    if trained.result.steps <= _HARDLY_TRAINED:
+        console.print(
+            "[yellow]Hardly trained:[/] the time was over before training began; give more --minutes."
+        )
+    console.print(
+        f"\nDone in {trained.seconds / 60:.1f} minutes: {trained.result.steps:,} steps, "
+        f"every text about {trained.result.epochs:.1f} times.",
+        highlight=False,
+    )
     rows = [("model", trained.path)]
     if trained.report is not None:
         rows.append(("report", trained.html))

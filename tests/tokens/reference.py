@@ -9,8 +9,29 @@ from llmagentos.tokens._protection import NEGATIONS, protected_spans
 
 # Beginnings of the Unicode names of letters in scripts that are written without spaces.
 UNSPACED = (
-    *("CJK ", "HIRAGANA ", "KATAKANA", "HALFWIDTH KATAKANA ", "BOPOMOFO ", "YI SYLLABLE", "IDEOGRAPHIC "),
-    *("THAI ", "LAO ", "MYANMAR ", "KHMER ", "HANGZHOU ", "KANGXI "),
+    *(
+        "CJK ",
+        "HIRAGANA ",
+        "KATAKANA",
+        "HALFWIDTH KATAKANA",
+        "BOPOMOFO ",
+        "YI SYLLABLE",
+        "HANGZHOU ",
+        "KANGXI ",
+    ),
+    *("IDEOGRAPHIC ITERATION", "IDEOGRAPHIC CLOSING", "IDEOGRAPHIC NUMBER", "VERTICAL IDEOGRAPHIC"),
+    *("VERTICAL KANA", "MASU ", "COMBINING KATAKANA"),
+    *(
+        "THAI ",
+        "LAO ",
+        "MYANMAR ",
+        "KHMER ",
+        "TAI LE ",
+        "TAI THAM ",
+        "TAI VIET ",
+        "NEW TAI LUE ",
+        "MODIFIER LETTER KHITAN",
+    ),
 )
 
 Span = tuple[int, int]

@@ -60,7 +60,8 @@ def test_shapes_and_types(tokenizer: Tokenizer) -> None:
         encode_texts(["", ""], tokenizer),
         encode_texts(TEXTS, tokenizer),
     ):
-        assert (batch.tokens.dtype, batch.offsets.dtype, batch.flags.dtype) == (np.int32, np.int64, np.uint8)
+        dtypes = [array.dtype.name for array in (batch.tokens, batch.offsets, batch.flags)]
+        assert dtypes == ["int32", "int64", "uint8"]
         assert batch.offsets[0] == 0 and batch.offsets[-1] == len(batch.tokens) == len(batch.flags)
         first = batch.offsets[:-1][batch.lengths > 0]
         assert (batch.flags[first] & 3 == 3).all()
@@ -80,10 +81,8 @@ def words_of(text: str, tokenizer: Tokenizer, flag: int = 0) -> list[str]:
 
 
 def test_units_are_words(tokenizer: Tokenizer) -> None:
-    text = "The fox-hunter doesn't cooperate, naively: yes"
-    expected = ["The", "fox", "-", "hunter", "doesn", "'", "t", "cooperate", ",", "naively", ":", "yes"]
-    if tokenizer.token_to_id("\u2581") is not None:  # SentencePiece may glue punctuation together
-        return
+    text = "The fox-hunter will cooperate, naively: yes"
+    expected = ["The", "fox", "-", "hunter", "will", "cooperate", ",", "naively", ":", "yes"]
     assert words_of(text, tokenizer) == expected
 
 
@@ -121,7 +120,9 @@ def test_chinese_negations_are_protected(tokenizer: Tokenizer) -> None:
     assert all(character in protected for character in "没不无未")
 
 
-def test_an_address_ends_where_chinese_begins(tokenizer: Tokenizer) -> None:
+@pytest.mark.parametrize("kind", ["minilm", "bytes"])
+def test_an_address_ends_where_chinese_begins(kind: str) -> None:
+    tokenizer = KINDS[kind]()
     text = "请看https://a.org/b这里的文档很长，写信到me@b.org谢谢你们"
     assert "文" not in "".join(words_of(text, tokenizer, PROTECTED))
     assert "谢" not in "".join(words_of(text, tokenizer, PROTECTED))
@@ -135,11 +136,11 @@ def test_sentences_begin_with_their_first_word(tokenizer: Tokenizer) -> None:
 
 
 def test_a_space_token_belongs_to_the_word_behind_it() -> None:
-    vocabulary = {"[UNK]": 0, "\u2581": 1, "a": 2, "b": 3, ".": 4}
+    vocabulary = {"[UNK]": 0, "\u2581": 1, "a": 2, "B": 3, ".": 4}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
-    flags = encode_texts(["a.  b "], tokenizer).flags
-    # a | . | (space space b) | space: the second sentence begins with its first space.
+    flags = encode_texts(["a.  B "], tokenizer).flags
+    # a | . | (space space B) | space: the second sentence begins with its first space.
     assert flags.tolist() == [3, 1, 3, 0, 0, 1]
 
 

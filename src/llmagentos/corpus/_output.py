@@ -3,7 +3,7 @@
 import errno
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from llmagentos.errors import OutputError
@@ -11,12 +11,17 @@ from llmagentos.errors import OutputError
 __all__ = ["disk_errors", "readable_bytes"]
 
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
-_REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.ENAMETOOLONG}
+_REFUSED = {
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG),
+    *(errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOTEMPTY),  # a file where a folder is due, or reverse
+}
 
 
 @contextmanager
 def disk_errors(out: Path, partial: Path, needed: Callable[[], str] = lambda: "") -> Iterator[None]:
     """Remove `partial` if anything fails inside, also an interrupt; explain what the disk refused.
+
+    Folders above `partial` that were made inside go with it.
 
     Args:
         out: where the result is to be.
@@ -26,12 +31,16 @@ def disk_errors(out: Path, partial: Path, needed: Callable[[], str] = lambda: ""
     Raises:
         OutputError: the disk is full, a quota is reached, or the place cannot be written.
     """
+    made = [folder for folder in partial.parents if not folder.exists()]
     try:
         yield
     except BaseException as error:
         full = isinstance(error, OSError) and error.errno in _FULL
         room = f"{readable_bytes(_size(partial))}{needed()}" if full else ""
         _remove(partial)
+        for folder in made:
+            with suppress(OSError):  # others may have put something there
+                folder.rmdir()
         if full:
             raise OutputError(
                 f"the disk (or the quota) was full after {room} for {out}; free some room or choose another "
@@ -67,4 +76,5 @@ def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path, ignore_errors=True)
     else:
-        path.unlink(missing_ok=True)
+        with suppress(OSError):  # not there, or not even its folder
+            path.unlink()

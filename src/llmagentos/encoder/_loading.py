@@ -29,7 +29,7 @@ _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.model"]
 _NOT_HUB_FILES = ["onnx/*", "openvino/*", "original/*", "consolidated*"]
 
 
-def load_encoder(name_or_path: str | Path, *, micro_batch_tokens: int = 8192) -> Encoder:
+def load_encoder(name_or_path: str | Path, *, micro_batch_tokens: int = 2048) -> Encoder:
     """The encoder of that name, ready to embed (in evaluation mode, on the CPU, float32).
 
     Args:

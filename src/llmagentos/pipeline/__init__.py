@@ -1,6 +1,7 @@
 """The whole line: unlabelled text in, a measured embedding model out. Read `_train.py` first."""
 
 from llmagentos.pipeline._heldout import heldout_task
+from llmagentos.pipeline._probe import Trial
 from llmagentos.pipeline._progress import OnProgress, Update
 from llmagentos.pipeline._related_words import related_to, related_words
 from llmagentos.pipeline._screen import progress_bars
@@ -13,6 +14,7 @@ __all__ = [
     "ShownText",
     "ShownViews",
     "TrainedModel",
+    "Trial",
     "Update",
     "demo",
     "heldout_task",

@@ -25,7 +25,7 @@ from llmagentos.training import Budget, TrainingConfig, train_encoder
 from llmagentos.views import Preset, Views, ViewsConfig
 
 RECIPES: Final[tuple[Preset, ...]] = ("crop", "dropout")
-_NUM_TEXTS: Final = 400
+_NUM_TEXTS: Final = 200
 _STEPS: Final = 10
 
 
@@ -50,7 +50,7 @@ class Trial:
 
 
 def probe_texts(documents: Iterable[Document]) -> list[Document]:
-    """The 400 texts with the smallest hashes, which a probe keeps aside.
+    """The 200 texts with the smallest hashes, which a probe keeps aside.
 
     Args:
         documents: the training documents, in any order.
@@ -80,7 +80,7 @@ def choose_views(
         texts: from `probe_texts`.
         views: its rates override every preset's.
         loss: of the run.
-        config: of the run; the trials take half its batch, to leave time for the run itself.
+        config: of the run; the trials take a quarter of its batch, to leave time for the run itself.
         folder: for the trials' own files; removed.
         on_trial: called after each.
 
@@ -88,7 +88,7 @@ def choose_views(
         The trials, best first.
     """
     start = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
-    brief = replace(config, batch_size=max(2, (config.batch_size or 2) // 2))
+    brief = replace(config, batch_size=max(2, (config.batch_size or 2) // 4))
     before = _matching_cross_entropy(encoder, texts, loss.temperature)
     trials: list[Trial] = []
     for preset in RECIPES:

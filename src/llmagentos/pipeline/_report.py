@@ -8,7 +8,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import orjson
 
 from llmagentos.config import Config
 from llmagentos.corpus import Corpus
@@ -23,11 +22,11 @@ from llmagentos.evaluation import (
     write_report,
 )
 from llmagentos.model import CardScore, CardSource, ModelCard
+from llmagentos.pipeline._probe import Trial
 from llmagentos.pipeline._progress import OnProgress, Update
 from llmagentos.tokens import TokenStore
 from llmagentos.training import TrainingResult, read_metrics
 
-_FEWEST_HELDOUT: Final = 10
 _MAPPED_TEXTS: Final = 2_000
 _MAP_COLOURS: Final = 8
 _SHOWN_NEIGHBOURS: Final = 6
@@ -41,6 +40,7 @@ class Story:
     config: Config
     corpus: Corpus
     store: TokenStore
+    trials: Sequence[Trial]
     result: TrainingResult
     work: Path
 
@@ -62,46 +62,6 @@ class Remembering:
         if new:
             self._vectors.update(zip(new, self._model.encode(new), strict=True))
         return np.stack([self._vectors[text] for text in texts])
-
-
-def heldout_task(corpus: Corpus, path: Path, limit: int) -> RetrievalTask | None:
-    """Write the held-out texts and make a retrieval task of them.
-
-    Titles look for their texts; where fewer than half of the texts have a title, beginnings (the
-    first fifth) look for the rest.
-
-    Args:
-        corpus: has the held-out texts.
-        path: of heldout.jsonl, at most 2,000 rows.
-        limit: most rows in the task; the order of the file is random (by SHA-256).
-
-    Returns:
-        The task, or None where fewer than 10 texts are held out.
-    """
-    corpus.write_heldout(path)
-    rows = [orjson.loads(line) for line in path.read_bytes().splitlines()[:limit]]
-    titled = [row for row in rows if row["title"]]
-    if max(len(titled), len(rows) // 2) < _FEWEST_HELDOUT:
-        return None
-    if 2 * len(titled) >= len(rows):
-        name, pairs = "held-out title -> text", [(row["title"], row["text"]) for row in titled]
-    else:
-        name, pairs = "held-out beginning -> rest", [_cut(row["text"]) for row in rows]
-    ids = tuple(str(index) for index in range(len(pairs)))
-    return RetrievalTask(
-        name=name,
-        source="heldout.jsonl",
-        queries=tuple(query for query, _ in pairs),
-        documents=tuple(text for _, text in pairs),
-        document_ids=ids,
-        relevant=tuple({one: 1} for one in ids),
-        primary="mrr@10",
-    )
-
-
-def _cut(text: str) -> tuple[str, str]:
-    middle = max(1, len(text) // 5)
-    return text[:middle], text[middle:]
 
 
 def measure(
@@ -220,6 +180,7 @@ def _facts(story: Story) -> dict[str, object]:
         "left out": ", ".join(f"{count:,} {reason}" for reason, count in manifest.dropped.items())
         or "nothing",
         "views": story.config.views.preset or "",
+        **({"why these views": "; ".join(map(str, story.trials))} if story.trials else {}),
         "steps": story.result.steps,
         "epochs": round(story.result.epochs, 1),
         "texts a step": training.batch_size,

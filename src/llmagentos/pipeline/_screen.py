@@ -23,7 +23,7 @@ from llmagentos.pipeline._progress import OnProgress, Update
 # Where nobody watches (a log file), a line now and then is enough.
 _LOG_SECONDS: Final = 15.0
 # Columns that mark, name, bar and time take.
-_BAR_COLUMNS: Final = 45
+_BAR_COLUMNS: Final = 37
 
 
 @contextmanager
@@ -31,12 +31,13 @@ def progress_bars(console: Console) -> Iterator[OnProgress]:
     """Show a run while it goes on.
 
     Args:
-        console: a terminal gets live bars, anything else a line every 15 s and at each new stage.
+        console: a terminal that can move its cursor gets live bars, anything else a line every 15 s
+            and at each new stage.
 
     Yields:
         What to give to `train` as `on_progress`.
     """
-    if not console.is_terminal:
+    if not console.is_terminal or console.is_dumb_terminal:
         log = _Log(console)
         yield log
         log.finish()
@@ -44,7 +45,7 @@ def progress_bars(console: Console) -> Iterator[OnProgress]:
     with _Bars(
         SpinnerColumn(finished_text="[green]✓[/]"),
         TextColumn("{task.description:<10}"),
-        BarColumn(bar_width=20),
+        BarColumn(bar_width=14),
         TimeElapsedColumn(),
         _Note(console),
         console=console,

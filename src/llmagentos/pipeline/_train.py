@@ -17,20 +17,20 @@ from llmagentos.encoder import Encoder, StaticEncoder, load_encoder
 from llmagentos.evaluation import EvaluationReport, RetrievalTask
 from llmagentos.loss import NTXentLoss
 from llmagentos.model import EmbeddingModel, export_model
+from llmagentos.pipeline._heldout import heldout_task
 from llmagentos.pipeline._probe import Trial, choose_views, probe_texts
 from llmagentos.pipeline._progress import OnProgress, Update, silent
 from llmagentos.pipeline._report import (
     Remembering,
     Story,
-    heldout_task,
     measure,
     model_card,
     write_reports,
 )
 from llmagentos.pipeline._workspace import publish, workspace
 from llmagentos.tokens import StoreProgress, TokenStore, build_store, train_tokenizer
-from llmagentos.training import Budget, Metrics, train_encoder
-from llmagentos.views import Views
+from llmagentos.training import Budget, Metrics, TrainingResult, train_encoder
+from llmagentos.views import Preset, Views
 
 # What the map, the neighbours and the files of the report take beyond the embedding of their texts.
 _REPORT_SECONDS = 20.0
@@ -47,11 +47,15 @@ class TrainedModel:
         path: the model folder; sentence-transformers loads it, and so does `EmbeddingModel.load`.
         report: its scores on held-out text, with floors and the encoder before training; None where
             the held-out part is too small to measure anything.
+        trials: of the probe that chose the views, best first; empty where none was needed.
+        result: steps, epochs and seconds of the training.
         seconds: of the whole run.
     """
 
     path: Path
     report: EvaluationReport | None
+    trials: Sequence[Trial]
+    result: TrainingResult
     seconds: float
 
     @property
@@ -97,12 +101,14 @@ def train(
         loss = NTXentLoss(config.loss.temperature)
 
         corpus = _corpus(inputs, work / "corpus", config, on_progress)
+        corpus.write_heldout(work / "heldout.jsonl")
         limit = _MEASURED_TEXTS if pretrained is None else _MEASURED_TEXTS_TRANSFORMER
-        task = heldout_task(corpus, work / "heldout.jsonl", limit)
+        task = heldout_task(work / "heldout.jsonl", limit)
         probed = _probed_texts(corpus, config) if pretrained is not None else []
         store = _tokens(corpus, pretrained, probed, work / "store", config, on_progress)
         model = pretrained or _new_static(store, config)
-        config = _with_views(model, store, probed, loss, config, work, on_progress)
+        trials = _trials(model, store, probed, loss, config, work, on_progress)
+        config = replace(config, views=replace(config.views, preset=_preset(config, trials)))
 
         result = train_encoder(
             model,
@@ -122,11 +128,20 @@ def train(
             EmbeddingModel(_new_static(store, config) if pretrained is None else load_encoder(encoder))
         )
         report = None if task is None else measure(after, before, task, on_progress)
-        story = Story(encoder=encoder, config=config, corpus=corpus, store=store, result=result, work=work)
+        story = Story(
+            encoder=encoder,
+            config=config,
+            corpus=corpus,
+            store=store,
+            trials=trials,
+            result=result,
+            work=work,
+        )
         finished = export_model(model, work / "model", card=model_card(story, report))
         write_reports(finished, story, task, report, before, after, on_progress)
         publish(finished, out)
-    return TrainedModel(path=out, report=report, seconds=time.monotonic() - began)
+    seconds = time.monotonic() - began
+    return TrainedModel(path=out, report=report, trials=trials, result=result, seconds=seconds)
 
 
 def demo(out: str | Path, *, minutes: float, on_progress: OnProgress = silent) -> TrainedModel:
@@ -210,7 +225,7 @@ def _new_static(store: TokenStore, config: Config) -> StaticEncoder:
     )
 
 
-def _with_views(
+def _trials(
     model: Encoder,
     store: TokenStore,
     probed: Sequence[Document],
@@ -218,29 +233,32 @@ def _with_views(
     config: Config,
     work: Path,
     on_progress: OnProgress,
-) -> Config:
-    """The configuration with its views chosen: by the user, by the probe, or crop."""
-    if config.views.preset is not None:
-        return config
+) -> list[Trial]:
+    """What a short trial of each recipe reached, best first; nothing where there is nothing to choose."""
     path = work / "probe.json"
     if path.exists():  # from the run that is resumed
-        trials = [Trial(**values) for values in json.loads(path.read_text(encoding="utf-8"))]
-    elif probed:
-        trials = choose_views(
-            model,
-            store,
-            probed,
-            config.views,
-            loss,
-            config.training,
-            work / "probe",
-            on_trial=lambda trial: on_progress(Update(stage="probe", note=str(trial))),
-        )
-        path.write_text(json.dumps([asdict(trial) for trial in trials]), encoding="utf-8")
-    else:
-        trials = []
-    preset = trials[0].preset if trials else "crop"
-    return replace(config, views=replace(config.views, preset=preset))
+        return [Trial(**values) for values in json.loads(path.read_text(encoding="utf-8"))]
+    if not probed:
+        return []
+    trials = choose_views(
+        model,
+        store,
+        probed,
+        config.views,
+        loss,
+        config.training,
+        work / "probe",
+        on_trial=lambda trial: on_progress(Update(stage="probe", note=str(trial))),
+    )
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps([asdict(trial) for trial in trials]), encoding="utf-8")
+    partial.replace(path)  # whole or absent, should the run be killed here
+    return trials
+
+
+def _preset(config: Config, trials: Sequence[Trial]) -> Preset:
+    """The views that the user, else the probe, else experience has chosen."""
+    return config.views.preset or (trials[0].preset if trials else "crop")
 
 
 def _deadline(
@@ -260,9 +278,10 @@ def _deadline(
 
 
 def _training_update(row: Metrics) -> Update:
-    left = (row.total_steps - row.step) * row.seconds / max(1, row.step)
+    seconds = (row.total_steps - row.step) * row.seconds / max(1, row.step)
+    left = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
     note = (
         f"loss {row.loss:.3f}  {row.texts_per_second:,.0f} texts/s  alignment {row.alignment:.2f}  "
-        f"uniformity {row.uniformity:.2f}  {left:.0f} s left"
+        f"uniformity {row.uniformity:.2f}  {left} left"
     )
     return Update(stage="training", done=row.step, total=row.total_steps, note=note)

@@ -1,0 +1,129 @@
+"""A run that is killed at any moment leaves nothing half-written, and goes on to the same model."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from sentence_transformers import SentenceTransformer
+
+from llmagentos.config import Config
+from llmagentos.errors import InputError, OutputError
+from llmagentos.model import EmbeddingModel
+from llmagentos.pipeline import train
+
+from ..cli import CHINESE, ENGLISH, write_texts
+from ..dying import killed_at
+from ..encoder.tiny import save_models
+
+STEPS = 7
+CONFIG = Config().override(
+    [
+        "training.batch_size=8",
+        "training.checkpoint_steps=2",
+        "training.learning_rate=1e-3",
+        "encoder.dimension=16",
+        "tokens.vocabulary_size=300",
+        "views.preset=paragraph",
+        "corpus.heldout_fraction=0.4",
+    ]
+)
+# In the order of a run. A corpus and a store are being written when their progress is told.
+MOMENTS = [
+    *(("corpus", 0), ("tokenizer", 0), ("tokens", 0)),
+    *(("training", 1), ("training", 5), ("evaluation", 0), ("report", 1)),
+]
+
+
+def _killed_at(
+    moment: tuple[str, float], texts: Path, out: Path, encoder: str, *, resume: bool = False
+) -> None:
+    killed_at(moment, texts, out, encoder, CONFIG, STEPS, resume=resume)
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_texts(tmp_path_factory.mktemp("texts"), [*ENGLISH, *CHINESE])
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return str(save_models(tmp_path_factory.mktemp("models"))["bert"])
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(texts: Path, bert: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("uninterrupted")
+    for encoder, name in (("static", "static"), (bert, "bert")):
+        train([texts], folder / name, encoder=encoder, config=CONFIG, steps=STEPS)
+    return {"static": folder / "static", bert: folder / "bert"}
+
+
+def _assert_same(model: Path, expected: Path) -> None:
+    assert (model / "model.safetensors").read_bytes() == (expected / "model.safetensors").read_bytes()
+    names = {path.relative_to(expected) for path in expected.rglob("*") if "tensorboard" not in path.parts}
+    assert names == {path.relative_to(model) for path in model.rglob("*") if "tensorboard" not in path.parts}
+    assert not model.with_name(f"{model.name}.partial").exists()
+    assert [path for path in model.parent.iterdir() if path.name.startswith(".")] == []
+
+
+@pytest.mark.parametrize("moment", MOMENTS, ids=lambda moment: f"{moment[0]}-{moment[1]}")
+def test_a_killed_run_goes_on_to_the_same_model(
+    moment: tuple[str, float], texts: Path, uninterrupted: dict[str, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "model"
+    _killed_at(moment, texts, out, "static")
+    train([texts], out, config=CONFIG, steps=STEPS, resume=True)
+    _assert_same(out, uninterrupted["static"])
+
+
+@pytest.mark.parametrize("moment", [MOMENTS[0], MOMENTS[2]], ids=lambda moment: f"{moment[0]}-{moment[1]}")
+def test_a_run_killed_before_its_first_checkpoint_can_be_started_anew(
+    moment: tuple[str, float], texts: Path, uninterrupted: dict[str, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "model"
+    _killed_at(moment, texts, out, "static")
+    train([texts], out, config=CONFIG, steps=STEPS)
+    _assert_same(out, uninterrupted["static"])
+
+
+def test_a_run_with_a_checkpoint_is_not_thrown_away(texts: Path, tmp_path: Path) -> None:
+    out = tmp_path / "model"
+    _killed_at(("training", 5), texts, out, "static")
+    with pytest.raises(OutputError, match="go on with --resume, or remove that folder"):
+        train([texts], out, config=CONFIG, steps=STEPS)
+    assert list((tmp_path / "model.partial" / "run" / "checkpoints").glob("step-*"))
+
+
+def test_a_transformer_killed_twice_goes_on_to_the_same_model(
+    texts: Path, bert: str, uninterrupted: dict[str, Path], tmp_path: Path
+) -> None:
+    out = tmp_path / "model"
+    _killed_at(("training", 3), texts, out, bert)
+    _killed_at(("training", 6), texts, out, bert, resume=True)
+    train([texts], out, encoder=bert, config=CONFIG, steps=STEPS, resume=True)
+    _assert_same(out, uninterrupted[bert])
+    assert not np.array_equal(
+        load_file(out / "model.safetensors")["encoder.layer.0.output.dense.weight"],
+        load_file(f"{bert}/model.safetensors")["encoder.layer.0.output.dense.weight"],
+    )
+
+
+def test_a_resumed_model_is_the_same_in_sentence_transformers(
+    texts: Path, bert: str, uninterrupted: dict[str, Path]
+) -> None:
+    for folder in uninterrupted.values():
+        theirs = SentenceTransformer(str(folder), device="cpu").encode([*ENGLISH, *CHINESE])
+        ours = EmbeddingModel.load(folder, device="cpu").encode([*ENGLISH, *CHINESE])
+        assert np.abs(ours - theirs).max() <= 1e-5
+
+
+def test_a_finished_run_has_nothing_to_go_on_with(texts: Path, tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    with pytest.raises(OutputError, match=r"it is finished, so there is nothing to go on with$"):
+        train([texts], tmp_path / "model", config=CONFIG, resume=True)
+    (tmp_path / "model.partial").mkdir()  # killed while it was cleaning up
+    with pytest.raises(OutputError, match=r"model\.partial is left over and can be removed$"):
+        train([texts], tmp_path / "model", config=CONFIG, resume=True)
+    with pytest.raises(InputError, match="there is no unfinished run in"):
+        train([texts], tmp_path / "other", config=CONFIG, resume=True)
