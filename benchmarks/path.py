@@ -74,7 +74,7 @@ def minilm_folder() -> Path:
         Figure("static-arxiv-minutes", unit="minutes, whole command", at_most=10.0),
     ],
     data=[ARXIV, STSB],
-    configuration={"minutes": 10.0, "heldout": 2000},
+    configuration={"minutes": 8.0, "heldout": 2000},  # of the 10 that the bar allows: busy machines overrun
     quick={"minutes": 1.5},
 )
 def static_arxiv(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
@@ -100,7 +100,7 @@ def static_arxiv(seed: int, configuration: Configuration, folder: Path) -> dict[
         Figure("static-chinese-minutes", unit="minutes, whole command", at_most=5.0),
     ],
     data=[*CHINESE, STSB_ZH, LCQMC],
-    configuration={"minutes": 5.0},
+    configuration={"minutes": 4.0},  # of the 5 that the bar allows
     quick={"minutes": 1.0},
 )
 def static_chinese(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
