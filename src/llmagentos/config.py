@@ -96,7 +96,7 @@ class Config:
         Raises:
             ConfigError: a malformed setting, an unknown key, or a value outside its range.
         """
-        values = self._given()
+        values = self.sections()
         for setting in settings:
             name, equals, value = setting.partition("=")
             section, dot, key = name.strip().partition(".")
@@ -110,9 +110,10 @@ class Config:
 
     def to_toml(self) -> str:
         """The configuration as TOML that `from_toml` reads back; settings that are None are left out."""
-        return tomli_w.dumps(self._given())
+        return tomli_w.dumps(self.sections())
 
-    def _given(self) -> dict[str, dict[str, Any]]:
+    def sections(self) -> dict[str, dict[str, Any]]:
+        """The settings by stage as plain values, without those that are None."""
         return {
             section: {key: value for key, value in values.items() if value is not None}
             for section, values in asdict(self).items()

@@ -1,13 +1,16 @@
 """A corpus adds up, is whole or not there, and splits the same text the same way for ever."""
 
 import hashlib
+import importlib
 import json
+import os
 import signal
 import subprocess
 import sys
 import textwrap
 import time
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,7 +21,9 @@ from hypothesis import strategies as st
 from llmagentos.corpus import Corpus, CorpusConfig, Document, Manifest, Progress, Skipped, build_corpus
 from llmagentos.corpus import _shards as shards_module
 from llmagentos.corpus._duplicates import DuplicateFinder
-from llmagentos.errors import InputError, OutputError
+from llmagentos.errors import ConfigError, InputError, OutputError
+
+pq = importlib.import_module("pyarrow.parquet")
 
 
 def numbered(count: int, start: int = 0) -> list[Document]:
@@ -136,6 +141,60 @@ def test_few_documents_are_on_both_sides(tmp_path: Path, count: int) -> None:
     assert corpus.num_heldout == count // 2
     assert corpus.manifest.notes == (f"held out {count // 2} texts instead of 2000: at most half of {count}",)
     assert build_corpus(numbered(count), tmp_path / "c", CorpusConfig(heldout_fraction=0)).num_heldout == 0
+
+
+def test_passages_of_one_text_share_a_group(tmp_path: Path) -> None:
+    long = " ".join(f"Sentence number {number} is here." for number in range(20))
+    documents = [
+        Document(id="a", text=long),
+        Document(id="b", text=f"Also this. {long}", group="session"),
+        *numbered(3),
+    ]
+    corpus = build_corpus(documents, tmp_path / "corpus", CorpusConfig(max_characters=200))
+    groups = {(one.id[0], one.group) for one in (*corpus.training(), *corpus.heldout())}
+    assert groups == {("a", "a"), ("b", "session"), ("d", "")}
+
+
+def test_ids_that_repeat(tmp_path: Path) -> None:
+    same = [replace(document, id="same") for document in numbered(10)]
+    config = CorpusConfig(heldout_key="id", heldout_documents=4)
+    message = 'all texts have the same id.*set corpus.heldout_key="content"'
+    with pytest.raises(InputError, match=message):
+        build_corpus(same, tmp_path / "a", config)
+    twice = [replace(document, id=f"d{n % 20}") for n, document in enumerate(numbered(40))]
+    corpus = build_corpus(twice, tmp_path / "b", config)
+    assert corpus.num_heldout == 8
+    (note,) = corpus.manifest.notes
+    assert note.startswith("held out 8 documents instead of 4: ids are not unique")
+    assert not build_corpus(numbered(40), tmp_path / "c", config).manifest.notes
+
+
+@pytest.mark.skipif(os.name != "posix", reason="file names are bytes on POSIX systems only")
+def test_an_input_path_that_is_not_utf8_is_printable_in_the_manifest(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"bad\xff.txt")
+    path.write_text("".join(f"{document.text}\n" for document in numbered(5)))
+    manifest = build_corpus([path], tmp_path / "corpus").manifest
+    assert manifest.inputs[0].path.endswith("bad\ufffd.txt")
+
+
+def test_an_input_given_twice_counts_its_bytes_once_each(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("".join(f"{document.text}\n" for document in numbered(5)))
+    manifest = build_corpus([path, path], tmp_path / "corpus").manifest
+    assert [one.num_bytes for one in manifest.inputs] == [path.stat().st_size] * 2
+
+
+def test_titles_count_for_the_size_of_a_row_group(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shards_module, "_GROUP_BYTES", 10_000)
+    documents = [replace(document, title="x" * 5_000) for document in numbered(20)]
+    corpus = build_corpus(documents, tmp_path / "corpus", CorpusConfig(heldout_fraction=0))
+    groups = pq.ParquetFile(corpus.path / "training-00000.parquet").metadata.num_row_groups
+    assert groups == 10
+
+
+def test_limits_that_leave_no_text_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"min_characters must be <= .*, got 300 and 200"):
+        build_corpus(numbered(3), tmp_path / "out", CorpusConfig(min_characters=300, max_characters=200))
 
 
 def test_one_long_text_is_split_by_passage(tmp_path: Path) -> None:

@@ -59,6 +59,14 @@ def test_what_changes_and_what_does_not(text: str, clean: str) -> None:
     assert clean_text(text) == (clean, False)
 
 
+@pytest.mark.parametrize("mark", ["\u0301", "\u0316\u0301", "\u0344"])
+def test_many_marks_in_a_row_are_cut_and_take_no_quadratic_time(mark: str) -> None:
+    clean, _ = clean_text("e" + mark * 100_000 + " and more")
+    assert clean.endswith(" and more") and len(clean) <= 1 + 30 + len(" and more")
+    assert clean_text(clean) == (clean, False)
+    assert clean_text("x" + "\u0316" * 30)[0] == "x" + "\u0316" * 30
+
+
 def test_lone_surrogates_are_replaced_and_reported() -> None:
     assert clean_text("bad \ud83d pair") == ("bad \ufffd pair", True)
     assert clean_title("a\n\nb \udc00") == ("a b \ufffd", True)

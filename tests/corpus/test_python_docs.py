@@ -27,6 +27,9 @@ def test_harvest_of_a_small_package(tmp_path: Path) -> None:
         '    """\n'
     )
     (package / "broken.py").write_text('"""Not Python.\n\n' + BODY + '\n"""\nprint "2"\n')
+    # An invalid escape, of which Python warns when it parses the file.
+    escape = f'"""Holds a pattern well.\n\n{BODY} escape.\n"""\nx = "\\d"\n'
+    (package / "escape.py").write_text(escape)
     (package / "tests" / "test_a.py").write_text(f'"""A test of it.\n\n{BODY}\n"""\n')
     (package / "GUIDE.md").write_text(f"# Guide\n\n[![badge](x)](y)\n{BODY} md.\n\n## 1.2.0\n\n{BODY} old.\n")
     (package / "LICENSE.md").write_text(f"# License\n\n{BODY}\n")
@@ -39,6 +42,7 @@ def test_harvest_of_a_small_package(tmp_path: Path) -> None:
     assert [(document.id, document.title) for document in documents] == [
         ("pkg/GUIDE.md:2", "pkg: Guide"),
         ("pkg", "pkg: The package does things."),
+        ("pkg.escape", "pkg.escape: Holds a pattern well."),
         ("pkg.mod.A", "pkg.mod.A: Holds a value well."),
         ("pkg.mod.A.f", "pkg.mod.A.f: Runs the value now."),
         ("pkg/METADATA:5", "pkg: Package"),

@@ -10,6 +10,7 @@ import sys
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -65,6 +66,10 @@ def test_markdown_is_a_document_a_section_with_its_heading_path(read: Read) -> N
 def test_a_rule_on_the_first_line_of_markdown_is_no_front_matter(read: Read) -> None:
     documents, _ = read("a.md", "---\n" + "word\n" * 300)
     assert documents[0].text.count("word") == 300
+    documents, _ = read("b.md", "---\n\n# One\n\nFirst text.\n\n---\n\n# Two\n\nSecond text.\n")
+    assert [document.title for document in documents][-2:] == ["One", "Two"]
+    assert "First text." in documents[-2].text
+    assert texts(read("c.md", "---\n---\nText.\n")[0]) == ["Text."]
 
 
 def test_restructuredtext_levels_follow_their_appearance(read: Read) -> None:
@@ -128,7 +133,37 @@ def test_csv_faults(read: Read) -> None:
 
 def test_csv_with_carriage_returns_only_is_counted_as_broken(read: Read) -> None:
     _, skipped = read("a.csv", b"id,text\r1,good\r2,more\r")
-    assert [item.reason for item in skipped] == ["broken CSV row"]
+    assert [item.reason for item in skipped] == [
+        "CSV row with a lone carriage return (end its lines with newlines)"
+    ]
+
+
+def test_a_csv_quote_that_is_never_closed_is_counted_with_its_lines(read: Read) -> None:
+    rows = "".join(f"{number},more text\n" for number in range(3, 10))
+    documents, skipped = read("a.csv", 'id,text\n1,good\n2,"stray\n' + rows)
+    assert texts(documents) == ["good"]
+    assert reasons(skipped) == {"a.csv:2 (8 lines)": "CSV quote that is never closed"}
+    documents, skipped = read("b.csv", 'id,text\n1,"a" b\n2,good\n')
+    assert texts(documents) == ["good"] and reasons(skipped) == {"b.csv:1": "broken CSV row"}
+
+
+def test_a_csv_header_that_is_no_utf8_says_what_to_do(read: Read) -> None:
+    _, skipped = read("a.csv", "编号,正文\n1,中文\n".encode("gb18030"), text_field="正文")
+    assert reasons(skipped) == {"a.csv": "invalid UTF-8 in the header of a CSV file (save the file as UTF-8)"}
+    documents, _ = read("b.csv", "编号,text\n1,good\n".encode("gb18030"))
+    assert texts(documents) == ["good"]
+
+
+def test_a_text_field_of_lists_says_so(read: Read) -> None:
+    _, skipped = read("a.jsonl", '{"text": ["one", "two"]}\n')
+    assert reasons(skipped) == {"a.jsonl:1": "field 'text' holds lists and no strings"}
+
+
+def test_whole_numbers_of_more_than_64_bits_stay_different_ids(read: Read) -> None:
+    large = 123456789012345678901234567890
+    rows = [{"id": large, "text": "a"}, {"id": large + 1, "text": "b"}, {"_id": 2.5, "text": "c"}]
+    documents, _ = read("a.jsonl", "\n".join(map(json.dumps, rows)))
+    assert [document.id for document in documents] == [str(large), str(large + 1), "2.5"]
 
 
 def test_parquet(tmp_path: Path) -> None:
@@ -137,6 +172,29 @@ def test_parquet(tmp_path: Path) -> None:
     pq.write_table(table, path, row_group_size=2)
     documents = [item for item in read_documents([path]) if isinstance(item, Document)]
     assert [(d.id, d.text) for d in documents] == [("1", "one"), ("2", ""), ("3", "三")]
+
+
+@pytest.mark.parametrize(
+    ("type_", "value", "expected"),
+    [
+        (pa.timestamp("ns"), 1_500_000_000_123_456_789, "2017-07-14 02:40:00.123456789"),
+        (pa.timestamp("s", tz="Nowhere/Town"), 1_500_000_000, ""),
+        (pa.timestamp("s"), 300_000_000_000, "11476-"),
+        (pa.date32(), 5_000_000, "15659-"),
+        (pa.duration("ns"), 1_001, "1001"),
+        (pa.list_(pa.timestamp("ns")), [1], ""),
+    ],
+)
+def test_parquet_times_that_python_does_not_have_cost_no_text(
+    tmp_path: Path, type_: Any, value: object, expected: str
+) -> None:
+    path = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"text": ["one"], "time": pa.array([value], type=type_)}), path)
+    (document,) = read_documents([path])
+    assert isinstance(document, Document) and document.text == "one"
+    assert document.time.startswith(expected) and bool(document.time) == bool(expected)
+    (skipped,) = read_documents([path], CorpusConfig(text_field="time"))
+    assert isinstance(skipped, Skipped) and "'time'" in skipped.reason
 
 
 def test_parquet_with_bytes_that_are_not_utf8(tmp_path: Path) -> None:
@@ -174,6 +232,7 @@ def test_compressed_text_whole_in_pieces_and_truncated(
 
 def test_binary_and_wide_encodings_and_empty_files(read: Read) -> None:
     assert reasons(read("a.txt", b"ELF\0\1\2")[1]) == {"a.txt": "binary file"}
+    assert texts(read("e.txt", b"words of a text " * 100 + b"\0")[0]) == ["words of a text " * 100 + "\0"]
     assert "UTF-16" in reasons(read("b.txt", "text".encode("utf-16"))[1])["b.txt"]
     assert reasons(read("c.txt", b"")[1]) == {"c.txt": "empty file"}
     assert texts(read("d.txt", b"\xef\xbb\xbfwith a mark")[0]) == ["with a mark"]

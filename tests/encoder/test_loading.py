@@ -162,7 +162,7 @@ def test_damaged_static_files(static: Path, file: str) -> None:
 
 def test_static_weights_of_another_tokenizer(static: Path) -> None:
     save_file({"embedding.weight": torch.zeros(3, 4)}, static / "model.safetensors")
-    with pytest.raises(ModelError, match=r"has \d+ tokens but embedding.weight only 3 rows"):
+    with pytest.raises(ModelError, match=r"needs \d+ rows but embedding.weight has only 3"):
         load_encoder(static)
     save_file({"embeddings": torch.zeros(3, 4)}, static / "model.safetensors")
     with pytest.raises(ModelError, match=r"holds embeddings, but a StaticEmbedding needs embedding.weight"):
@@ -182,6 +182,33 @@ def test_modules_that_would_change_the_vectors(bert: Path) -> None:
     modules = [{"path": "", "type": f"a.b.{name}"} for name in ("Transformer", "Pooling", "Dense")]
     (bert / "modules.json").write_text(json.dumps(modules))
     with pytest.raises(ModelError, match=r"made of Transformer \+ Pooling \+ Dense, which cannot be loaded"):
+        load_encoder(bert)
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("modules.json", {"type": "Transformer", "path": ""}, "must hold a list, got a dict"),
+        ("modules.json", [{"path": ""}], r"must have a type and a path, got \{"),
+        ("modules.json", [{"type": "a.Transformer"}], r"must have a type and a path, got \{"),
+        ("modules.json", [{"type": "a.Transformer", "path": None}], "must have a type and a path"),
+        ("modules.json", [["a.Transformer", ""]], r"must have a type and a path, got \["),
+        ("modules.json", [], "made of nothing"),
+        ("sentence_bert_config.json", [], "must hold a dict, got a list"),
+        ("sentence_bert_config.json", {"max_seq_length": "24"}, "must be a number of tokens.*got '24'"),
+        ("sentence_bert_config.json", {"max_seq_length": -1}, "must be a number of tokens.*got -1"),
+        ("p/config.json", ["mean"], "must hold a dict, got a list"),
+        ("p/config.json", {"pooling_mode": 3}, "pooling must be one of mean, cls, lasttoken, got 3"),
+        ("p/config.json", {"pooling_mode": ["mean", 3]}, r"got mean \+ 3"),
+    ],
+)
+def test_json_of_another_form_is_no_traceback(bert: Path, file: str, content: object, message: str) -> None:
+    modules = [{"path": "", "type": "a.Transformer"}, {"path": "p", "type": "a.Pooling"}]
+    (bert / "p").mkdir()
+    (bert / "modules.json").write_text(json.dumps(modules))
+    (bert / "p" / "config.json").write_text("{}")
+    (bert / file).write_text(json.dumps(content))
+    with pytest.raises(ModelError, match=message):
         load_encoder(bert)
 
 

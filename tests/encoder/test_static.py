@@ -5,10 +5,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
+from tokenizers import Tokenizer, models
 from torch import Tensor
 from torch.nn import functional
 
 from llmagentos.encoder import StaticEncoder, load_encoder, static_mean
+from llmagentos.errors import ModelError
 
 from .tiny import TEXTS, ragged, word_tokenizer
 
@@ -99,6 +102,18 @@ def test_first_vectors() -> None:
     torch.testing.assert_close(
         weighted.embedding.detach(), plain.embedding.detach() * torch.from_numpy(weights)[:, None]
     )
+
+
+def test_a_vocabulary_with_gaps_has_a_row_for_each_id(tmp_path: Path) -> None:
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "cat": 7}, unk_token="[UNK]"))
+    encoder = StaticEncoder(tokenizer, dimension=4)
+    assert encoder.embedding.shape == (8, 4)
+    encoder.save(tmp_path)
+    assert torch.equal(load_encoder(tmp_path)(*ragged(encoder, ["cat"])), encoder.embedding[7:])
+
+    save_file({"embedding.weight": torch.zeros(7, 4)}, tmp_path / "model.safetensors")
+    with pytest.raises(ModelError, match=r"needs 8 rows but embedding.weight has only 7"):
+        load_encoder(tmp_path)
 
 
 def test_saved_and_loaded(tmp_path: Path) -> None:

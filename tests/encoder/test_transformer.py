@@ -10,18 +10,36 @@ import torch
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer, models, processors
 from torch.nn import functional
-from transformers import BertConfig, BertModel, CanineTokenizer, PreTrainedTokenizerBase, T5Config, T5Model
+from transformers import (
+    BertConfig,
+    BertModel,
+    CanineTokenizer,
+    GPT2Config,
+    GPT2Model,
+    PreTrainedTokenizerBase,
+    RobertaConfig,
+    RobertaModel,
+    T5Config,
+    T5Model,
+)
 
 from llmagentos.encoder import Encoder, TransformerEncoder, load_encoder
 from llmagentos.encoder._transformer import special_tokens
 from llmagentos.errors import ModelError
 
-from .tiny import KINDS, SIZES, TEXTS, ragged, tiny_bert, wordpiece
+from .tiny import KINDS, SIZES, TEXTS, fast_tokenizer, ragged, tiny_bert, tiny_gpt2, wordpiece
 
 
 def unit_vectors(encoder: Encoder) -> torch.Tensor:
     with torch.no_grad():
         return functional.normalize(encoder(*ragged(encoder, TEXTS)), dim=1)
+
+
+def their_unit_vectors(folder: Path) -> torch.Tensor:
+    model = SentenceTransformer(str(folder), device="cpu")
+    # Without a padding token sentence-transformers cannot pad, and here it reads what we have not exported.
+    model.tokenizer.pad_token = model.tokenizer.pad_token or model.tokenizer.eos_token
+    return torch.from_numpy(model.encode(TEXTS, normalize_embeddings=True))
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -47,8 +65,10 @@ def test_equals_sentence_transformers(
     encoder = load_encoder(folder)
     assert isinstance(encoder, TransformerEncoder) and not encoder.training
     assert (encoder.pooling, encoder.max_seq_length, encoder.dimension) == (pooling, 24, 32)
-    expected = SentenceTransformer(str(folder), device="cpu").encode(TEXTS, normalize_embeddings=True)
-    torch.testing.assert_close(unit_vectors(encoder), torch.from_numpy(expected), rtol=0, atol=1e-5)
+    # The first of no tokens is a padding token there, and zero here.
+    kept = [bool(encoder.tokenizer.encode(text).ids) or pooling != "cls" for text in TEXTS]
+    ours, theirs = unit_vectors(encoder)[kept], their_unit_vectors(folder)[kept]
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -58,9 +78,8 @@ def test_a_plain_folder_is_pooled_by_the_mean_and_cut_where_the_backbone_ends(
     encoder = load_encoder(folders[kind])
     assert isinstance(encoder, TransformerEncoder)
     assert (encoder.pooling, encoder.max_seq_length) == ("mean", 64)
-    assert encoder.max_tokens == {"bert": 62, "modernbert": 62, "qwen3": 63}[kind]
-    expected = SentenceTransformer(str(folders[kind]), device="cpu").encode(TEXTS, normalize_embeddings=True)
-    torch.testing.assert_close(unit_vectors(encoder), torch.from_numpy(expected), rtol=0, atol=1e-5)
+    assert encoder.max_tokens == {"bert": 62, "modernbert": 62, "qwen3": 63, "gpt2": 64}[kind]
+    torch.testing.assert_close(unit_vectors(encoder), their_unit_vectors(folders[kind]), rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -137,8 +156,52 @@ def test_slow_tokenizers_are_refused() -> None:
 
 def test_a_tokenizer_of_another_model_is_refused() -> None:
     backbone = BertModel(BertConfig(vocab_size=50, **SIZES))
-    with pytest.raises(ModelError, match=r"has \d+ tokens but the backbone only 50 rows"):
+    with pytest.raises(ModelError, match=r"needs \d+ rows but the backbone has only 50"):
         TransformerEncoder(backbone, wordpiece())
+
+
+def gapped_tokenizer() -> Tokenizer:
+    """Two tokens, but ids to 7."""
+    return Tokenizer(models.WordLevel({"[UNK]": 0, "cat": 7}, unk_token="[UNK]"))
+
+
+def test_a_vocabulary_with_gaps_needs_a_row_for_its_highest_id() -> None:
+    tokenizer = fast_tokenizer(tokenizer_object=gapped_tokenizer(), unk_token="[UNK]")
+    with pytest.raises(ModelError, match="needs 8 rows but the backbone has only 7"):
+        TransformerEncoder(BertModel(BertConfig(vocab_size=7, **SIZES)), tokenizer)
+    encoder = TransformerEncoder(BertModel(BertConfig(vocab_size=8, **SIZES)), tokenizer)
+    assert encoder(torch.tensor([7]), torch.tensor([0, 1])).shape == (1, 32)
+
+
+def test_a_tokenizer_without_padding_pads_with_another_special_token() -> None:
+    backbone, tokenizer = tiny_gpt2()
+    assert tokenizer.pad_token_id is None
+    TransformerEncoder(backbone, tokenizer)
+    assert tokenizer.pad_token == "</s>"
+
+    backbone = GPT2Model(GPT2Config(vocab_size=8, n_embd=8, n_layer=1, n_head=2))
+    tokenizer = fast_tokenizer(tokenizer_object=gapped_tokenizer(), unk_token="[UNK]")
+    TransformerEncoder(backbone, tokenizer)
+    assert tokenizer.pad_token == "[UNK]"
+
+
+def test_a_tokenizer_that_has_nothing_to_pad_with_is_refused() -> None:
+    backbone = GPT2Model(GPT2Config(vocab_size=8, n_embd=8, n_layer=1, n_head=2))
+    tokenizer = fast_tokenizer(tokenizer_object=gapped_tokenizer())
+    with pytest.raises(ModelError, match="tokenizer of tiny has no pad_token, eos_token or unk_token"):
+        TransformerEncoder(backbone, tokenizer, name="tiny")
+
+
+def test_positions_that_start_behind_padding_shorten_the_longest_text() -> None:
+    """RoBERTa's first token stands at padding_idx + 1, so 64 positions hold 62 tokens."""
+    tokenizer = wordpiece()
+    assert tokenizer.model_max_length > 1e9
+    backbone = RobertaModel(RobertaConfig(vocab_size=len(tokenizer), pad_token_id=1, **SIZES))
+    encoder = TransformerEncoder(backbone, tokenizer).eval()
+    assert (encoder.max_seq_length, encoder.max_tokens) == (62, 60)
+    assert torch.isfinite(unit_vectors(encoder)).all()
+    with pytest.raises((IndexError, RuntimeError)):
+        TransformerEncoder(backbone, tokenizer, max_seq_length=63)(*ragged(encoder, TEXTS))
 
 
 def test_encoder_decoders_are_refused() -> None:

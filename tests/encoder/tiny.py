@@ -11,6 +11,8 @@ from torch import Tensor
 from transformers import (
     BertConfig,
     BertModel,
+    GPT2Config,
+    GPT2Model,
     ModernBertConfig,
     ModernBertModel,
     PreTrainedModel,
@@ -114,10 +116,19 @@ def tiny_qwen3() -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     return Qwen3Model(config), tokenizer
 
 
+def tiny_gpt2() -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """No special tokens around a text and none to pad with."""
+    plain = byte_level("", "")
+    tokenizer = fast_tokenizer(tokenizer_object=plain.backend_tokenizer, eos_token="</s>", bos_token="</s>")
+    sizes = {"n_inner" if name == "intermediate_size" else name: size for name, size in SIZES.items()}
+    return GPT2Model(GPT2Config(vocab_size=len(tokenizer), **sizes)), tokenizer
+
+
 KINDS: dict[str, Callable[[], tuple[PreTrainedModel, PreTrainedTokenizerFast]]] = {
     "bert": tiny_bert,
     "modernbert": tiny_modernbert,
     "qwen3": tiny_qwen3,
+    "gpt2": tiny_gpt2,
 }
 
 

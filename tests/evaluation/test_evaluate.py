@@ -64,6 +64,24 @@ def test_scores_of_all_kinds(letters: Encodes) -> None:
     )
 
 
+def test_intervals_of_labels_stay_within_their_range(letters: Encodes) -> None:
+    # 23 texts: folds of different sizes, whose texts weigh differently.
+    labels = ("vowels",) * 12 + ("consonants",) * 11
+    texts = tuple("a" * (i + 1) for i in range(12)) + tuple("b" * (i + 1) for i in range(11))
+    task = ClassificationTask(name="easy", source="-", labels=labels, texts=texts)
+    for score in evaluate(letters, [task]).results[0].scores:
+        assert [score.value, score.low, score.high] == pytest.approx([100, 100, 100])
+    mixed = tuple("ab"[i % 3 == 0] * (i % 4 + 1) for i in range(23))
+    for score in evaluate(letters, [replace(task, texts=mixed)]).results[0].scores:
+        assert 0 <= score.low <= score.value <= score.high <= 100
+
+
+def test_bm25_says_where_it_has_no_score(letters: Encodes) -> None:
+    search, pairs = evaluate(letters, [RETRIEVAL, STS], baselines=["bm25", "tfidf"]).results
+    assert search.notes == ()
+    assert pairs.notes == ("bm25 ranks documents; it has no score here",)
+
+
 def test_a_collapsed_model_scores_as_at_chance() -> None:
     report = evaluate(Constant(), [STS, CLASSES])
     assert report.result("pairs").score("spearman").value == 0

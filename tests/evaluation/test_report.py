@@ -172,6 +172,7 @@ def test_the_page_is_whole_and_needs_nothing_else(tmp_path: Path, letters: Encod
 def test_a_page_without_anything_above_the_floor_says_so(tmp_path: Path) -> None:
     write_report(tmp_path / "r.html", title="t", report=report(BELOW), facts={})
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert "V-measure of a model that knows nothing is well above 0" in text
     assert "No score is above its trivial floor" in text and 'class="card"' not in text
     assert "Training" not in text and "Map of the texts" not in text and "Nearest" not in text
 

@@ -82,6 +82,7 @@ def test_windows_line_ends_and_byte_order_marks(tmp_path: Path) -> None:
         (["label\ttext", "a"], "line 2: a row is"),
         (["label\ttext", *["a\tx"] * 9], "at least 2 labels"),
         (["label\ttext", *["a\tx"] * 4, *["b\tx"] * 4], "5 texts of the most frequent one"),
+        (["label\ttext", *["a\tx"] * 9, "b\tx", "c\tx"], "at least 2 labels with 2 texts each"),
     ],
 )
 def test_malformed_tables_are_refused(write_lines: Write, lines: list[str], message: str) -> None:
@@ -93,6 +94,7 @@ def test_malformed_tables_are_refused(write_lines: Write, lines: list[str], mess
     ("file", "lines", "message"),
     [
         ("corpus.jsonl", ["{broken"], "line 1: expected one JSON object"),
+        ("corpus.jsonl", ["[" * 100_000], "expected one JSON object"),
         ("corpus.jsonl", ["[1]"], "expected one JSON object"),
         ("corpus.jsonl", [{"_id": "a"}], "`text` must be a text, got None"),
         ("corpus.jsonl", [{"_id": 1.5, "text": "x"}], "`_id`"),
@@ -135,6 +137,19 @@ def test_bytes_that_are_not_text_are_refused(tmp_path: Path) -> None:
     for name in ("latin.tsv", "broken.tsv.zst"):
         with pytest.raises(InputError, match="cannot be read"):
             load_task(tmp_path / name)
+
+
+def test_a_packed_task_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    rows = "label\ttext\n" + "".join(f"{n % 2}\ttext number {n}\n" for n in range(2_000))
+    first, second = zstandard.compress(rows.encode()), zstandard.compress(b"1\tthe last text\n")
+    path = tmp_path / "task.tsv.zst"
+    path.write_bytes(first + second)
+    task = load_task(path)
+    assert isinstance(task, ClassificationTask) and len(task.texts) == 2_001
+    for data in (first[:-10], first + second[:-3]):
+        path.write_bytes(data)
+        with pytest.raises(InputError, match="cannot be read: the compressed data ends early"):
+            load_task(path)
 
 
 def test_every_shared_task_loads(shared: Path) -> None:

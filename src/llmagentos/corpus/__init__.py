@@ -23,6 +23,7 @@ from llmagentos.corpus._language import guess_language
 from llmagentos.corpus._manifest import InputSummary, Manifest, ShardSummary
 from llmagentos.corpus._output import disk_errors
 from llmagentos.corpus._python_docs import harvest_python_docs
+from llmagentos.corpus._zstd import read_zstd
 
 __all__ = [
     "Corpus",
@@ -41,4 +42,5 @@ __all__ = [
     "harvest_python_docs",
     "passages",
     "read_documents",
+    "read_zstd",
 ]

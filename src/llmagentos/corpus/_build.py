@@ -28,7 +28,7 @@ from llmagentos.corpus._manifest import MANIFEST_VERSION, InputSummary, Manifest
 from llmagentos.corpus._output import disk_errors, readable_bytes
 from llmagentos.corpus._shards import KEYED_COLUMNS, ShardWriter, read_batches
 from llmagentos.corpus._split import SmallestKeys, heldout_limit, split_key
-from llmagentos.errors import InputError, OutputError
+from llmagentos.errors import ConfigError, InputError, OutputError
 
 __all__ = ["Progress", "build_corpus"]
 
@@ -74,7 +74,9 @@ def build_corpus(
         The open corpus.
 
     Raises:
-        InputError: an input cannot be read, or fewer than 2 documents are left.
+        ConfigError: texts that are long enough would be too long.
+        InputError: an input cannot be read, fewer than 2 documents are left, or all have one id and are
+            to be split by it.
         OutputError: `out` exists, or the disk is full.
 
     Examples:
@@ -88,6 +90,11 @@ def build_corpus(
         (1, 1, {'exact duplicate': 1, 'shorter than 20 characters': 1})
     """
     config = config or CorpusConfig()
+    if config.min_characters > config.max_characters:
+        raise ConfigError(
+            f"corpus.min_characters must be <= corpus.max_characters, got {config.min_characters} and "
+            f"{config.max_characters}; 20 and 4000 are usual"
+        )
     out = Path(out)
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise OutputError(f"{out} exists already; choose another --out, or remove it first")
@@ -178,12 +185,15 @@ class _Build:
         if repaired or title_repaired:
             self.repaired["lone surrogate replaced"] += 1
         id_, source = (replace_surrogates(document.id)[0], replace_surrogates(document.source)[0])
-        group, time = (replace_surrogates(document.group)[0], replace_surrogates(document.time)[0])
         if not text:
             self.drop("empty text", id_)
             return
+        group, time = (replace_surrogates(document.group)[0], replace_surrogates(document.time)[0])
         key = split_key(text if config.heldout_key == "content" else id_)
         parts = passages(text, config.max_characters)
+        # Passages of one text are no negatives of each other, as texts of one group are none.
+        group = group or (id_ if len(parts) > 1 else "")
+        title_bytes = _num_bytes(title)
         self.passages_added += len(parts) - 1
         for number, part in enumerate(parts, start=1):
             name = id_ if len(parts) == 1 else f"{id_}#{number}"
@@ -193,9 +203,10 @@ class _Build:
             digest = content_hash(part)
             self.duplicates.add(digest)
             language = document.language or guess_language(part)
-            num_bytes = len(part) if part.isascii() else len(part.encode("utf-8"))
+            num_bytes = _num_bytes(part)
             self.given_bytes += num_bytes
-            self.staged.add((name, title, part, language, source, group, time, digest, key), num_bytes)
+            row = (name, title, part, language, source, group, time, digest, key)
+            self.staged.add(row, num_bytes + title_bytes)
 
     def finish(self) -> Manifest:
         """Second pass: drop duplicates, split, write the shards and, last, the manifest."""
@@ -212,6 +223,11 @@ class _Build:
         if key_of_id:
             keys = SmallestKeys((config.heldout_documents or 1) + 1)
             keys.update(split_key(id_) for (id_,) in self._kept(is_first, ["id"]))
+            if len(keys.smallest()) < 2:
+                raise InputError(
+                    "all texts have the same id, so they cannot be split by it; "
+                    'set corpus.heldout_key="content"'
+                )
         return self._write(is_first, keys, key_of_id)
 
     def _write(self, is_first: npt.NDArray[np.bool_], keys: SmallestKeys, key_of_id: bool) -> Manifest:
@@ -221,22 +237,29 @@ class _Build:
         prints = {False: hashlib.sha256(), True: hashlib.sha256()}
         characters = text_bytes = 0
         languages: Counter[str] = Counter()
+        names: set[str] = set()
+        is_repeated = False
         try:
             for row in self._kept(is_first, KEYED_COLUMNS, last=True):
                 id_, title, text, language, source, group, time, digest, key = row
                 if key_of_id:
                     key = split_key(id_)
                 held = key < limit
-                num_bytes = len(text) if text.isascii() else len(text.encode("utf-8"))
+                num_bytes = _num_bytes(text)
                 characters += len(text)
                 text_bytes += num_bytes
                 languages[language] += 1
                 prints[held].update("\0".join((id_, title, language, source, group, time)).encode("utf-8"))
                 prints[held].update(digest)
-                if held:
-                    heldout.add((*row[:-1], key), num_bytes)
-                else:
-                    training.add(row[:-1], num_bytes)
+                row_bytes = num_bytes + _num_bytes(title)
+                if not held:
+                    training.add(row[:-1], row_bytes)
+                    continue
+                heldout.add((*row[:-1], key), row_bytes)
+                # Only as many different names are kept as the keys that were asked for have passages.
+                if self.config.heldout_documents is not None and not is_repeated:
+                    is_repeated = id_ in names
+                    names.add(id_)
             training.close()
             heldout.close()
         finally:
@@ -259,7 +282,7 @@ class _Build:
             dropped_samples={reason: tuple(places) for reason, places in sorted(self.samples.items())},
             repaired=dict(self.repaired),
             languages=dict(sorted(languages.items(), key=lambda item: (-item[1], item[0]))),
-            notes=self._notes(keys, key_of_id),
+            notes=self._notes(keys, key_of_id, num_heldout if is_repeated else None),
             inputs=self._inputs(),
             config=self.config,
             shards=tuple(
@@ -296,10 +319,16 @@ class _Build:
             return (InputSummary(path="(documents)", num_bytes=self.given_bytes),)
         return tuple(InputSummary(path=path, num_bytes=size) for path, size in self.reader.num_bytes)
 
-    def _notes(self, keys: SmallestKeys, key_of_id: bool) -> tuple[str, ...]:
+    def _notes(self, keys: SmallestKeys, key_of_id: bool, repeated: int | None) -> tuple[str, ...]:
+        """What a person should know; `repeated`: documents held out, if some of them have the same id."""
         notes = []
         asked = self.config.heldout_documents
-        if asked is not None and asked > keys.num_texts // 2:
+        if self.config.heldout_key == "id" and repeated not in {None, asked}:
+            notes.append(
+                f"held out {repeated} documents instead of {asked}: ids are not unique, and documents "
+                'with the same id stay on the same side; set corpus.heldout_key="content" for an exact number'
+            )
+        elif asked is not None and asked > keys.num_texts // 2:
             notes.append(
                 f"held out {keys.num_texts // 2} texts instead of {asked}: at most half of {keys.num_texts}"
             )
@@ -312,12 +341,16 @@ class _Build:
         hint = "give more text"
         if any(reason.startswith("shorter") for reason in self.dropped):
             hint = "give longer texts, or lower corpus.min_characters"
-        elif "invalid UTF-8" in self.dropped:
+        elif any(reason.startswith("invalid UTF-8") for reason in self.dropped):
             hint = "save the files as UTF-8, for example: iconv -f GB18030 -t UTF-8 OLD > NEW"
         return InputError(
             f"at least 2 different documents are needed, {num_kept} left of {self.documents_read} read"
             f"{'; dropped: ' + reasons if reasons else ''}; {hint}"
         )
+
+
+def _num_bytes(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8"))
 
 
 def _synchronise(path: Path) -> None:

@@ -7,6 +7,7 @@ because the corpus keeps the original.
 
 import re
 import unicodedata
+from functools import cache
 
 __all__ = ["clean_text", "clean_title", "has_at_least", "passages", "replace_surrogates"]
 
@@ -22,6 +23,9 @@ _CLEAN_ASCII = re.compile(r"[ -~]*")
 # Characters of scripts in which one character is about a syllable or a word: kana, Han, Hangul.
 _WIDE = re.compile("[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff\U00020000-\U0003ffff]")
 _WIDE_WEIGHT = 3
+# No script writes more marks on one letter (Unicode Standard Annex 15, Stream-Safe Text Format).
+_MOST_MARKS = 30
+_AFTER_MARKS = 0x20000  # All combining marks are in the first two planes.
 
 _PARAGRAPH_END = re.compile(r"\n\n")
 _LINE_END = re.compile(r"\n")
@@ -54,9 +58,26 @@ def clean_text(text: str) -> tuple[str, bool]:
     # A mark after a removed character joins the letter before it, so NFC comes after the removal.
     text = _INVISIBLE.sub("", _LINE_ENDS.sub("\n", text))
     if not text.isascii():
-        text = unicodedata.normalize("NFC", text)
+        # Before, because NFC sorts marks in quadratic time; after, because it takes some marks apart.
+        text = _cut_marks(unicodedata.normalize("NFC", _cut_marks(text)))
     text = _SPACES_AT_LINE_END.sub("\n", _SPACES.sub(" ", text))
     return _EMPTY_LINES.sub("\n\n", text).strip(), repaired
+
+
+def _cut_marks(text: str) -> str:
+    """The text with at most 30 combining marks in a row."""
+    mark, long_run = _mark_patterns()
+    # A longer run has a mark at one of these places; looking there only is 30 times as fast.
+    if not mark.search(text[:: _MOST_MARKS + 1]):
+        return text
+    return long_run.sub(r"\1", text)
+
+
+@cache
+def _mark_patterns() -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """One combining mark; and more than 30 of them, of which the first 30 are a group."""
+    marks = "".join(filter(unicodedata.combining, map(chr, range(0x300, _AFTER_MARKS))))
+    return re.compile(f"[{marks}]"), re.compile(f"([{marks}]{{{_MOST_MARKS}}})[{marks}]+")
 
 
 def replace_surrogates(text: str) -> tuple[str, bool]:

@@ -17,7 +17,8 @@ class CorpusConfig:
         min_characters: shorter texts are dropped; a Chinese, Japanese or Korean character counts as 3,
             because it carries about as much as 3 Latin letters.
         max_characters: longer texts are cut at paragraph, line, sentence or word ends into passages of
-            at most this length; they keep the title and get the ids "ID#1", "ID#2" and so on.
+            at most this length; they keep the title, get the ids "ID#1", "ID#2" and so on, and share
+            the group "ID" where the text has none.
         heldout_key: what decides the side of a text, by SHA-256: its "content" or its "id". A passage
             follows the whole text that it was cut from.
         heldout_fraction: share of texts kept out of training; the same text stays on the same side when

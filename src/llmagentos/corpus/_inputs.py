@@ -8,7 +8,7 @@ from pathlib import Path
 from llmagentos.corpus._config import CorpusConfig
 from llmagentos.corpus._document import Document, Skipped
 from llmagentos.corpus._readers import FIELDS_SHOWN, read_structured, read_text
-from llmagentos.corpus._sources import FORMATS, Source, find_sources
+from llmagentos.corpus._sources import FORMATS, Source, find_sources, printable
 from llmagentos.errors import InputError
 
 __all__ = ["InputReader", "read_documents"]
@@ -29,7 +29,7 @@ class InputReader:
 
     def __init__(self, inputs: Iterable[str | Path], config: CorpusConfig) -> None:
         self._inputs, self._config = list(inputs), config
-        self._num_bytes: Counter[str] = Counter()
+        self._num_bytes = [0] * len(self._inputs)
         self._current: Source | None = None
         sizes = [
             found.num_bytes if found.path else None
@@ -42,18 +42,19 @@ class InputReader:
     @property
     def bytes_read(self) -> int:
         """Bytes read so far, as they are on disk."""
-        return self._num_bytes.total() + (self._current.bytes_read if self._current else 0)
+        return sum(self._num_bytes) + (self._current.bytes_read if self._current else 0)
 
     @property
     def num_bytes(self) -> list[tuple[str, int]]:
-        """Every input as it was given, with the bytes read from it."""
-        return [(str(given), self._num_bytes[str(given)]) for given in self._inputs]
+        """Every input as it was given (what is no UTF-8 replaced), with the bytes read from it."""
+        names = (printable(str(given)) for given in self._inputs)
+        return list(zip(names, self._num_bytes, strict=True))
 
     def __iter__(self) -> Iterator[Document | Skipped]:
         """Every document and everything skipped, in order; can be asked for once."""
         fields: Counter[str] = Counter()
         any_document = False
-        for given in self._inputs:
+        for index, given in enumerate(self._inputs):
             passed_over: Counter[str] = Counter()
             num_sources = 0
             for found in find_sources(given):
@@ -69,7 +70,7 @@ class InputReader:
                     elif item.fields and not any_document:
                         fields.update(item.fields)
                     yield item
-                self._num_bytes[str(given)] += found.bytes_read
+                self._num_bytes[index] += found.bytes_read
                 self._current = None
             if not num_sources:
                 seen = "; ".join(f"{reason} ({count})" for reason, count in passed_over.most_common(5))

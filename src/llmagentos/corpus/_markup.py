@@ -20,6 +20,8 @@ _FENCE = re.compile(r" {0,3}(```+|~~~+)")
 _SETEXT = re.compile(r" {0,3}(=+|-{2,})[ \t]*$")
 _RST_LINE = re.compile(r"""([!-/:-@[-`{-~])\1{2,}[ \t]*$""")
 _FRONT_TITLE = "title:"
+# A key, or the end of a front matter that has none.
+_FRONT_KEY = re.compile(r"""["']?\w[\w .-]{0,60}["']?:(?=[ \t]|$)|---[ \t]*$""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,9 @@ def sections(lines: Iterator[tuple[int, bytes] | Skipped], *, rst: bool) -> Iter
         if number == 1 and line.rstrip() == "---" and not rst:
             front_matter = [line]
             continue
+        if front_matter is not None and len(front_matter) == 1 and not _FRONT_KEY.match(line):
+            # A rule above the first text, and no front matter.
+            builder.lines, front_matter = front_matter, None
         if front_matter is not None:
             front_matter.append(line)
             if line.rstrip() in {"---", "..."}:

@@ -1,4 +1,4 @@
-"""What pyarrow raises on a damaged file; an OSError with an errno means the disk, not the file."""
+"""What pyarrow raises on a damaged file: errors of its own, and Python's from the layers below it."""
 
 from pyarrow.lib import ArrowException
 

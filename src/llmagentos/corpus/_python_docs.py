@@ -9,6 +9,7 @@ import gc
 import inspect
 import re
 import sysconfig
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -95,7 +96,10 @@ def _docstrings(path: Path, module: str, summaries: set[str]) -> Iterator[Docume
     was_enabled = gc.isenabled()
     gc.disable()
     try:
-        tree = ast.parse(data)
+        with warnings.catch_warnings():
+            # About files that are not the user's, such as invalid escapes in their strings.
+            warnings.simplefilter("ignore")
+            tree = ast.parse(data)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return  # templates and files of other Python versions
     finally:

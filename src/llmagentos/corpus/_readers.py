@@ -10,6 +10,7 @@
 """
 
 import codecs
+import contextlib
 import csv
 import itertools
 import json
@@ -33,9 +34,14 @@ _LOOK_AHEAD_BYTES = 1 << 20
 _BLOCK_BYTES = 4 << 20
 _PARQUET_ROWS = 1024
 FIELDS_SHOWN = 20
+_NUL_SHARE = 0.001
+# orjson makes floats of whole numbers from here on, so that different ids would become one.
+_FIRST_INEXACT = 2.0**63
 _BLANK_LINE = re.compile(rb"\n[ \t\r]*\n")
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 _BYTE_ORDER_MARKS_16_32 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
+
+_NAMES = ("id", "_id", "group", "time")
 
 Item: TypeAlias = Document | Skipped
 Line: TypeAlias = tuple[int, bytes] | Skipped
@@ -101,7 +107,8 @@ def _text_chunks(source: Source) -> Iterator[bytes | Skipped]:
         if first.startswith(_BYTE_ORDER_MARKS_16_32):
             yield Skipped(reason="UTF-16 or UTF-32 file (save it as UTF-8)", location=source.name)
             return
-        if b"\0" in first:
+        # One stray NUL is a slip of whoever wrote the text, and cleaning removes it.
+        if first.count(b"\0") > len(first) * _NUL_SHARE:
             yield Skipped(reason="binary file", location=source.name)
             return
         first = first.removeprefix(codecs.BOM_UTF8)
@@ -166,7 +173,7 @@ def _read_jsonl(lines: Iterator[Line], name: str, config: CorpusConfig) -> Itera
             continue
         row = _parse_json(content)
         if isinstance(row, dict):
-            yield _row_document(row, name, number, config)
+            yield _row_document(_with_exact_numbers(row, content), name, number, config)
             continue
         reason = "JSON line that is not an object"
         if isinstance(row, ValueError):
@@ -178,6 +185,17 @@ def _read_jsonl(lines: Iterator[Line], name: str, config: CorpusConfig) -> Itera
         yield Skipped(reason=reason, location=f"{name}:{number}")
 
 
+def _with_exact_numbers(row: dict[str, object], line: bytes) -> dict[str, object]:
+    """The row, parsed again if one of its names is a whole number of more than 64 bits."""
+    for key in _NAMES:
+        value = row.get(key)
+        if isinstance(value, float) and abs(value) >= _FIRST_INEXACT:
+            with contextlib.suppress(ValueError):  # more than 4,300 digits
+                exact: dict[str, object] = json.loads(line)
+                return exact
+    return row
+
+
 def _row_document(row: Mapping[str, object], name: str, number: int, config: CorpusConfig) -> Item:
     location = f"{name}:{number}"
     if config.text_field not in row:
@@ -187,7 +205,8 @@ def _row_document(row: Mapping[str, object], name: str, number: int, config: Cor
     if text is None:
         text = ""
     if not isinstance(text, str):
-        return Skipped(reason=f"field {config.text_field!r} is not a string", location=location)
+        kind = "holds lists and no strings" if isinstance(text, list) else "is not a string"
+        return Skipped(reason=f"field {config.text_field!r} {kind}", location=location)
     return Document(
         id=_string(row.get("id")) or _string(row.get("_id")) or location,
         text=text,
@@ -225,28 +244,46 @@ def _read_csv(chunks: Iterator[bytes | Skipped], name: str, config: CorpusConfig
         yield from beside
         return
     # The header may itself continue over several lines, so it goes through the same reader.
-    rows = csv.reader(itertools.chain([first], lines), delimiter=_delimiter(first, config.text_field))
+    # Strict, because a quote that is never closed would otherwise make one row of the whole rest.
+    delimiter = _delimiter(first, config.text_field)
+    rows = csv.reader(itertools.chain([first], lines), delimiter=delimiter, strict=True)
     header: list[str] | None = None
     number = 0
     while True:
         row: list[str] | None = []
+        line = rows.line_num
         try:
             row = next(rows, None)
-        except csv.Error:
+        except csv.Error as error:
             number += 1
-            beside.append(Skipped(reason="broken CSV row", location=f"{name}:{number}"))
+            lost = rows.line_num - line
+            place = f"{name}:{number}" + (f" ({lost:,} lines)" if lost > 1 else "")
+            beside.append(Skipped(reason=_csv_fault(str(error)), location=place))
         yield from beside
         beside.clear()
         if row is None:
             return
         if header is None:
             header = [cell.strip() for cell in row] or None
+            if config.text_field not in row and any(_ESCAPED_BYTE.search(cell) for cell in row):
+                reason = "invalid UTF-8 in the header of a CSV file (save the file as UTF-8)"
+                yield Skipped(reason=reason, location=name)
+                return
         elif row:
             number += 1
             if any(_ESCAPED_BYTE.search(cell) for cell in row):
                 yield Skipped(reason="invalid UTF-8", location=f"{name}:{number}")
             else:
                 yield _row_document(dict(zip(header, row, strict=False)), name, number, config)
+
+
+def _csv_fault(message: str) -> str:
+    """Why the csv module refused a row, by what it says."""
+    if message.startswith("unexpected end of data"):
+        return "CSV quote that is never closed"
+    if message.startswith("new-line character"):
+        return "CSV row with a lone carriage return (end its lines with newlines)"
+    return "broken CSV row"
 
 
 def _delimiter(header: str, text_field: str) -> str:
@@ -269,9 +306,14 @@ def _read_parquet(source: Source, config: CorpusConfig) -> Iterator[Item]:
             fields = tuple(names[:FIELDS_SHOWN]) or ("(none)",)
             yield Skipped(reason=f"no field {config.text_field!r}", location=name, fields=fields)
             return
+        kind = file.schema_arrow.types[names.index(config.text_field)]
+        if pa.types.is_temporal(kind) or pa.types.is_nested(kind):
+            source.bytes_read = source.num_bytes
+            yield Skipped(reason=f"field {config.text_field!r} holds {kind} and no strings", location=name)
+            return
         num_rows = max(1, file.metadata.num_rows)
         for batch in file.iter_batches(_PARQUET_ROWS, columns=[field for field in names if field in wanted]):
-            for row in _parquet_rows(batch):
+            for row in _parquet_rows(_printable_columns(batch, config.text_field)):
                 number += 1
                 if row is None:
                     yield Skipped(reason="invalid UTF-8", location=f"{name}:{number}")
@@ -282,6 +324,30 @@ def _read_parquet(source: Source, config: CorpusConfig) -> Iterator[Item]:
             yield Skipped(reason="empty file", location=name)
     except ARROW_ERRORS:
         yield Skipped(reason="damaged Parquet file (the rest of it)", location=f"{name}:{number + 1}")
+
+
+def _printable_columns(batch: pa.RecordBatch, text_field: str) -> pa.RecordBatch:
+    """The batch with times as strings and lists as nothing, except in the text.
+
+    Python's times are narrower than Arrow's: nanoseconds, the year 10000 or an unknown time zone are an
+    error there, and must not cost the texts beside them.
+    """
+    columns = [
+        column if field.name == text_field else _printable_column(column)
+        for field, column in zip(batch.schema, batch.columns, strict=True)
+    ]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _printable_column(column: pa.Array) -> pa.Array:
+    if pa.types.is_nested(column.type):
+        return pa.nulls(len(column))
+    if not pa.types.is_temporal(column.type):
+        return column
+    try:
+        return column.cast(pa.string())
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError):
+        return pa.nulls(len(column))
 
 
 def _parquet_rows(batch: pa.RecordBatch) -> Iterator[dict[str, object] | None]:

@@ -51,7 +51,7 @@ class ShardWriter:
         self.finished: list[tuple[Path, int]] = []
 
     def add(self, row: Sequence[str | bytes], num_bytes: int) -> None:
-        """Append one row, in the order of the columns, whose text has `num_bytes`."""
+        """Append one row, in the order of the columns, whose text and title have `num_bytes`."""
         self._waiting.append(row)
         self._waiting_bytes += num_bytes
         if len(self._waiting) >= _GROUP_ROWS or self._waiting_bytes >= _GROUP_BYTES:

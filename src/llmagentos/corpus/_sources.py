@@ -18,18 +18,15 @@ from typing import BinaryIO
 import zstandard
 
 from llmagentos.corpus._document import Skipped
+from llmagentos.corpus._zstd import read_zstd
 from llmagentos.errors import InputError
 
-__all__ = ["FORMATS", "LINE_LIMIT_BYTES", "Source", "find_sources", "read_chunks", "read_lines"]
+__all__ = ["FORMATS", "LINE_LIMIT_BYTES", "Source", "find_sources", "printable", "read_chunks", "read_lines"]
 
 FORMATS = (".txt", ".md", ".rst", ".jsonl", ".csv", ".parquet")
 _COMPRESSIONS = (".gz", ".zst")
 LINE_LIMIT_BYTES = 16 << 20
 _CHUNK_BYTES = 256 << 10
-# zstd can expand a run of one byte 30,000-fold; half a KiB at a time bounds the worst case to 16 MB.
-_COMPRESSED_STEP_BYTES = 512
-# `zstd --long=31` needs a window of 2 GiB; the library refuses above 128 MiB unless told.
-_ZSTD_WINDOW_BYTES = 1 << 31
 
 
 @dataclass(slots=True)
@@ -73,7 +70,7 @@ def find_sources(given: str | Path) -> Iterator[Source | Skipped]:
         return
     if not path.exists():
         raise InputError(f"there is no file or folder {path}{_nearest_hint(path)}")
-    source = _source_of(path, _printable(Path(path.name)), named=True)
+    source = _source_of(path, printable(path.name), named=True)
     if isinstance(source, Skipped):
         raise InputError(
             f"{path} is not a form of text that can be read ({', '.join(FORMATS)}, also with .gz or .zst "
@@ -88,12 +85,12 @@ def _walk(folder: Path, name: Path, visited: set[tuple[int, int]]) -> Iterator[S
         identity = (status.st_dev, status.st_ino)
         # Visited once, not once a path: folders that link to each other have factorially many paths.
         if identity in visited:
-            yield Skipped(reason="link to a folder already read", location=_printable(name))
+            yield Skipped(reason="link to a folder already read", location=printable(name.as_posix()))
             return
         visited.add(identity)
         entries = sorted(os.listdir(folder))
     except OSError:
-        yield Skipped(reason="folder cannot be read", location=_printable(name))
+        yield Skipped(reason="folder cannot be read", location=printable(name.as_posix()))
         return
     for entry in entries:
         if entry.startswith("."):
@@ -102,7 +99,7 @@ def _walk(folder: Path, name: Path, visited: set[tuple[int, int]]) -> Iterator[S
         if path.is_dir():
             yield from _walk(path, name / entry, visited)
         else:
-            yield _source_of(path, _printable(name / entry), named=False)
+            yield _source_of(path, printable((name / entry).as_posix()), named=False)
 
 
 def _source_of(path: Path, name: str, *, named: bool) -> Source | Skipped:
@@ -116,15 +113,15 @@ def _source_of(path: Path, name: str, *, named: bool) -> Source | Skipped:
         return Skipped(reason="file cannot be read", location=name)
     if not is_file or form not in FORMATS or (form == ".parquet" and compression):
         return Skipped(
-            reason=f"file type not read: {_printable(Path(form + compression)) if form else 'no suffix'}",
+            reason=f"file type not read: {printable(form + compression) if form else 'no suffix'}",
             location=name,
         )
     return Source(path, name, form, compression, named, num_bytes)
 
 
-def _printable(name: Path) -> str:
-    # File names are bytes and may be no UTF-8; ids and the manifest are.
-    return os.fsencode(name.as_posix()).decode("utf-8", "replace")
+def printable(name: str) -> str:
+    """A path with what is no UTF-8 replaced: file names are bytes, ids and the manifest are text."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _nearest_hint(path: Path) -> str:
@@ -170,7 +167,7 @@ def read_chunks(source: Source) -> Iterator[bytes | Skipped]:
                     while chunk := expanded.read(_CHUNK_BYTES):
                         yield chunk
             elif source.compression == ".zst":
-                yield from _read_zstd(file)
+                yield from read_zstd(file)
             else:
                 while chunk := file.read(_CHUNK_BYTES):
                     yield chunk
@@ -178,31 +175,6 @@ def read_chunks(source: Source) -> Iterator[bytes | Skipped]:
         yield Skipped(reason="damaged compressed file (the rest of it)", location=source.name)
     except OSError as error:
         yield Skipped(reason=f"file cannot be read ({error.strerror or error})", location=source.name)
-
-
-def _read_zstd(file: _CountedFile) -> Iterator[bytes]:
-    # The library's own stream reader ends a truncated frame silently, so frames are followed by hand.
-    decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW_BYTES)
-    frame = decompressor.decompressobj()
-    started = False
-    pieces: list[bytes] = []
-    collected = 0
-    while step := file.read(_COMPRESSED_STEP_BYTES):
-        while step:
-            piece = frame.decompress(step)
-            started, step = True, b""
-            collected += len(piece)
-            pieces.append(piece)
-            if frame.eof:
-                step = frame.unused_data
-                frame, started = decompressor.decompressobj(), False
-        if collected >= _CHUNK_BYTES:
-            yield b"".join(pieces)
-            pieces, collected = [], 0
-    if pieces:
-        yield b"".join(pieces)
-    if started:
-        raise EOFError
 
 
 def read_lines(

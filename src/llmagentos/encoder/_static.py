@@ -24,6 +24,7 @@ from torch.nn import functional
 
 from llmagentos.encoder._encoder import Encoder
 from llmagentos.encoder._folder import write_modules
+from llmagentos.encoder._vocabulary import vocabulary_rows
 
 
 class StaticEncoder(Encoder):
@@ -32,7 +33,7 @@ class StaticEncoder(Encoder):
         h(x) = (1 / T) sum over t of E[x_t]
 
     Args:
-        tokenizer: Its vocabulary gives the rows.
+        tokenizer: Its highest token id gives the rows.
         dimension: D, length of the vectors; 256 to 1,024 is usual.
         token_weights: float32 (V,), scale of each token's first vector (for example inverse document
             frequency), so that rare words count for more from the first step; default all 1.
@@ -63,7 +64,7 @@ class StaticEncoder(Encoder):
         self.name, self.tokenizer, self.dimension = name, tokenizer, dimension
         generator = torch.Generator().manual_seed(seed)
         rows = (
-            torch.randn(tokenizer.get_vocab_size(), dimension, generator=generator)
+            torch.randn(vocabulary_rows(tokenizer), dimension, generator=generator)
             * max(dimension, 1) ** -0.5
         )
         if token_weights is not None:

@@ -6,7 +6,7 @@ sorted by length and cut into micro-batches of a token budget, so that little is
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from jaxtyping import Float32, Int64
@@ -17,6 +17,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTok
 from llmagentos.encoder._encoder import Encoder
 from llmagentos.encoder._folder import Pooling, read_json, write_json, write_modules
 from llmagentos.encoder._quiet import quiet_transformers
+from llmagentos.encoder._vocabulary import vocabulary_rows
 from llmagentos.errors import ModelError
 
 # Written by transformers into each tokenizer_config.json; they tell how this machine loaded the
@@ -41,8 +42,8 @@ class TransformerEncoder(Encoder):
         name: For model cards and messages.
 
     Raises:
-        ModelError: The tokenizer is slow (gives no offsets), does not belong to the backbone, or the
-            backbone is an encoder-decoder.
+        ModelError: The tokenizer is slow (gives no offsets), has no token to pad with or does not belong
+            to the backbone, or the backbone is an encoder-decoder.
     """
 
     def __init__(
@@ -67,10 +68,20 @@ class TransformerEncoder(Encoder):
                 "embeddings as it is; choose an encoder or a decoder-only model"
             )
         rows = len(cast(nn.Embedding, backbone.get_input_embeddings()).weight)
-        if len(tokenizer) > rows:
+        needed = vocabulary_rows(tokenizer.backend_tokenizer)
+        if needed > rows:
             raise ModelError(
-                f"the tokenizer of {name} has {len(tokenizer)} tokens but the backbone only "
-                f"{rows} rows; they do not belong together, fetch the model again"
+                f"the tokenizer of {name} needs {needed} rows but the backbone has only {rows}; they do not "
+                "belong together, fetch the model again"
+            )
+        if tokenizer.pad_token_id is None:
+            # GPT-2 and Llama have none. sentence-transformers pads an exported model with this one; which
+            # it is changes nothing, padding is left out by the attention mask.
+            tokenizer.pad_token = tokenizer.eos_token or tokenizer.unk_token
+        if tokenizer.pad_token_id is None:
+            raise ModelError(
+                f"the tokenizer of {name} has no pad_token, eos_token or unk_token, so texts of different "
+                'length cannot go together; name a token in its tokenizer_config.json: "pad_token": TOKEN'
             )
         self.name, self.pooling, self.micro_batch_tokens = name, pooling, micro_batch_tokens
         self.dimension = int(backbone.config.hidden_size)
@@ -87,7 +98,7 @@ class TransformerEncoder(Encoder):
         self.tokenizer.no_truncation()
         self.tokenizer.no_padding()
         self._prefix, self._suffix = special_tokens(self.tokenizer, name)
-        self._pad = tokenizer.pad_token_id or 0
+        self._pad = tokenizer.pad_token_id
         self.max_seq_length = max_seq_length or _longest(backbone, tokenizer)
         num_special = len(self._prefix) + len(self._suffix)
         self.max_tokens = None if self.max_seq_length is None else max(self.max_seq_length - num_special, 0)
@@ -115,7 +126,7 @@ class TransformerEncoder(Encoder):
         with quiet_transformers():
             self.backbone.save_pretrained(folder)
             self._pretrained_tokenizer.save_pretrained(folder)
-        config = read_json(folder / "tokenizer_config.json")
+        config: dict[str, Any] = read_json(folder / "tokenizer_config.json", dict)
         write_json(
             folder / "tokenizer_config.json",
             {key: value for key, value in config.items() if key not in _LOCAL_TOKENIZER_KEYS},
@@ -190,10 +201,19 @@ def special_tokens(tokenizer: Tokenizer, name: str) -> tuple[list[int], list[int
 
 
 def _longest(backbone: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int | None:
-    """Longest input that tokenizer and backbone allow, as sentence-transformers derives it."""
-    limits = [tokenizer.model_max_length, getattr(backbone.config, "max_position_embeddings", None) or -1]
+    """Longest input that tokenizer and backbone allow."""
+    positions = getattr(backbone.config, "max_position_embeddings", None) or -1
+    limits = [tokenizer.model_max_length, positions - _first_position(backbone)]
     # Tokenizers without a limit say 10^30, XLNet says -1.
     return min((int(limit) for limit in limits if 0 < limit < 1e9), default=None)
+
+
+def _first_position(backbone: PreTrainedModel) -> int:
+    """Position of a text's first token: 0, but RoBERTa and its kin start behind that of padding."""
+    for name, module in backbone.named_modules():
+        if name.endswith("position_embeddings") and isinstance(module, nn.Embedding):
+            return 0 if module.padding_idx is None else module.padding_idx + 1
+    return 0
 
 
 def _micro_batches(order: Tensor, lengths: list[int], budget: int) -> Iterator[Tensor]:

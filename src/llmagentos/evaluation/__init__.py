@@ -5,13 +5,27 @@ report.headline            only what is above its trivial floor
 report.write_json("report.json")
 """
 
-from ._bootstrap import Difference, Interval, bootstrap_interval, paired_bootstrap
-from ._evaluate import evaluate
-from ._html import write_report
-from ._measure import Encodes
-from ._pictures import Neighbour, NeighbourRow, Neighbours, TextMap, nearest_neighbours, text_map
-from ._report import Comparison, EvaluationReport, Headline, Score, ScoreDifference, TaskResult
-from ._tasks import ClassificationTask, RetrievalTask, STSTask, Task, load_task
+from llmagentos.evaluation._bootstrap import Difference, Interval, bootstrap_interval, paired_bootstrap
+from llmagentos.evaluation._evaluate import evaluate
+from llmagentos.evaluation._html import write_report
+from llmagentos.evaluation._measure import Encodes
+from llmagentos.evaluation._pictures import (
+    Neighbour,
+    NeighbourRow,
+    Neighbours,
+    TextMap,
+    nearest_neighbours,
+    text_map,
+)
+from llmagentos.evaluation._report import (
+    Comparison,
+    EvaluationReport,
+    Headline,
+    Score,
+    ScoreDifference,
+    TaskResult,
+)
+from llmagentos.evaluation._tasks import ClassificationTask, RetrievalTask, STSTask, Task, load_task
 
 __all__ = [
     "ClassificationTask",

@@ -44,13 +44,14 @@ class Difference:
 class Sample:
     """What one method did on every item, and the statistic that makes a score of it.
 
-    mean: the mean of `values`. spearman: the rank correlation of `values` with `gold`. v_measure: the
-    agreement of cluster numbers (`values`) with label numbers (`gold`).
+    mean: the mean of `values`, weighted where there are `weights`. spearman: the rank correlation of
+    `values` with `gold`. v_measure: the agreement of cluster numbers (`values`) with label numbers (`gold`).
     """
 
     values: Floats
     gold: Floats | None = None
     statistic: Literal["mean", "spearman", "v_measure"] = "mean"
+    weights: Floats | None = None
 
 
 def bootstrap_interval(
@@ -133,7 +134,8 @@ def compare(
     """An interval per sample, and the first sample minus each of the others, all on the same resamples.
 
     The interval of a V-measure is shifted by its bootstrap bias: duplicated items make a contingency
-    table look more structured than it is, and the raw percentiles would lie above the score.
+    table look more structured than it is, and the raw percentiles would lie above the score. What then
+    leaves [0, 1], or leaves out the score, is cut back.
     """
     if not 0 < confidence < 1:
         raise ConfigError(f"confidence must be between 0 and 1, got {confidence}; 0.95 is usual")
@@ -146,6 +148,10 @@ def compare(
         if sample.statistic == "v_measure":
             drawn[:, column] += values[column] - drawn[:, column].mean()
     lows, highs = np.quantile(drawn, tails, axis=0)
+    for column, sample in enumerate(samples):
+        if sample.statistic == "v_measure":
+            lows[column] = np.clip(lows[column], 0, values[column])
+            highs[column] = np.clip(highs[column], values[column], 1)
     found = [
         Interval(value=value, low=float(low), high=float(high))
         for value, low, high in zip(values, lows, highs, strict=True)
@@ -212,7 +218,9 @@ def _counts(n: int, resamples: int, seed: int) -> Iterator[Floats]:
 def _statistics(sample: Sample, counts: Floats) -> Floats:
     """The statistic when item i occurs counts[r, i] times, shape (rows of counts,)."""
     if sample.statistic == "mean" or sample.gold is None:
-        means: Floats = counts @ sample.values / counts.sum(axis=1)
+        # A ratio in every resample: the mean of hits stays within 0 and 1 whatever they weigh.
+        weights = np.ones_like(sample.values) if sample.weights is None else sample.weights
+        means: Floats = counts @ (weights * sample.values) / (counts @ weights)
         return means
     if sample.statistic == "spearman":
         return _correlations(sample.values, sample.gold, counts)

@@ -15,10 +15,16 @@ from typing import Any
 
 import numpy as np
 
-from ._bootstrap import Sample
-from ._measure import classification_samples, clusters, fold_hits, retrieval_samples, sts_samples
-from ._ranking import Ints, Scores, top_of_rows
-from ._tasks import ClassificationTask, RetrievalTask, STSTask, Task
+from llmagentos.evaluation._bootstrap import Sample
+from llmagentos.evaluation._measure import (
+    classification_samples,
+    clusters,
+    fold_hits,
+    retrieval_samples,
+    sts_samples,
+)
+from llmagentos.evaluation._ranking import Ints, Scores, top_of_rows
+from llmagentos.evaluation._tasks import ClassificationTask, RetrievalTask, STSTask, Task
 
 Setting = str | int | float | bool | None
 

@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from llmagentos.errors import ModelError
-
-from ._bootstrap import Floats, Sample, ranks
-from ._ranking import Ints, rank_metrics, top_documents
-from ._tasks import FOLDS, ClassificationTask, RetrievalTask, STSTask, Task
+from llmagentos.evaluation._bootstrap import Sample, ranks
+from llmagentos.evaluation._ranking import Ints, rank_metrics, top_documents
+from llmagentos.evaluation._tasks import FOLDS, ClassificationTask, RetrievalTask, STSTask, Task
 
 Vectors = npt.NDArray[np.float32]
 
@@ -81,17 +80,17 @@ def sts_samples(task: STSTask, similarities: npt.ArrayLike) -> dict[str, Sample]
     return {"spearman": Sample(ranks(similarities), ranks(task.gold), "spearman")}
 
 
-def classification_samples(task: ClassificationTask, hits: Floats, found: Ints) -> dict[str, Sample]:
+def classification_samples(task: ClassificationTask, hits: Sample, found: Ints) -> dict[str, Sample]:
     """Correct or not per text, and its cluster beside its label."""
     _, labels = np.unique(np.array(task.labels), return_inverse=True)
     v_measure = Sample(found.astype(np.float64), labels.astype(np.float64), "v_measure")
-    return {"accuracy": Sample(hits), "v_measure": v_measure}
+    return {"accuracy": hits, "v_measure": v_measure}
 
 
-def fold_hits(task: ClassificationTask, classifier: Any, features: Any) -> Floats:
-    """Whether each text is labelled right by a classifier that did not see it, stratified 5-fold, shape (n,).
+def fold_hits(task: ClassificationTask, classifier: Any, features: Any) -> Sample:
+    """Whether each text is labelled right by a classifier that did not see it, stratified 5-fold, n values.
 
-    Each hit counts n / (5 * size of its fold), so that their mean is the mean of the five accuracies,
+    Each text weighs n / (5 * size of its fold), so that the mean is the mean of the five accuracies,
     as cross-validation is usually reported. The folds follow the order of the rows, without shuffling.
     """
     from sklearn.base import clone
@@ -99,15 +98,16 @@ def fold_hits(task: ClassificationTask, classifier: Any, features: Any) -> Float
     from sklearn.model_selection import StratifiedKFold
 
     labels = np.array(task.labels)
-    hits = np.zeros(len(labels))
+    hits, weights = np.zeros(len(labels)), np.zeros(len(labels))
     with warnings.catch_warnings():
         # Rare labels are noted on the task already; a fit that stops at max_iter is what is defined.
         warnings.filterwarnings("ignore", message="The least populated class", category=UserWarning)
         warnings.simplefilter("ignore", ConvergenceWarning)
         for train, test in StratifiedKFold(FOLDS).split(labels, labels):
             fitted = clone(classifier).fit(features[train], labels[train])
-            hits[test] = (fitted.predict(features[test]) == labels[test]) * len(labels) / (FOLDS * len(test))
-    return hits
+            hits[test] = fitted.predict(features[test]) == labels[test]
+            weights[test] = len(labels) / (FOLDS * len(test))
+    return Sample(hits, weights=weights)
 
 
 def clusters(task: ClassificationTask, features: Any) -> Ints:

@@ -10,9 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from llmagentos.errors import InputError
-
-from ._measure import Encodes, unit_vectors
-from ._ranking import top_documents
+from llmagentos.evaluation._measure import Encodes, unit_vectors
+from llmagentos.evaluation._ranking import top_documents
 
 _MAPPED_TEXTS = 2000
 _PCA_DIMENSIONS = 50

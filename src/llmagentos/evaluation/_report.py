@@ -164,7 +164,7 @@ class EvaluationReport:
 
     def table(self) -> "RenderableType":
         """One rich table per task, the model first, red where it is below its floor, and the headline."""
-        from ._table import tables
+        from llmagentos.evaluation._table import tables
 
         return tables(self)
 

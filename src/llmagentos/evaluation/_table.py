@@ -4,7 +4,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from ._report import METRIC_NAMES, Comparison, EvaluationReport, Score, TaskResult
+from llmagentos.evaluation._report import METRIC_NAMES, Comparison, EvaluationReport, Score, TaskResult
 
 
 def tables(report: EvaluationReport) -> RenderableType:

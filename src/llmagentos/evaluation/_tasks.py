@@ -272,10 +272,13 @@ def _classification_task(path: Path, lines: Iterator[tuple[int, str]]) -> Classi
         labels.append(row[0])
         texts.append(row[1])
     counts = Counter(labels)
-    if len(counts) < 2 or max(counts.values()) < FOLDS:
+    usable = sum(count >= 2 for count in counts.values())
+    # A label with one text is in no training fold when that text is tested: two others must be.
+    if usable < 2 or max(counts.values()) < FOLDS:
         raise InputError(
-            f"{path} needs at least 2 labels and {FOLDS} texts of the most frequent one (for {FOLDS}-fold "
-            f"cross-validation), got {len(texts)} texts with {len(counts)} labels"
+            f"{path} needs at least 2 labels with 2 texts each, and {FOLDS} texts of the most frequent one "
+            f"(for {FOLDS}-fold cross-validation), got {len(texts)} texts with {len(counts)} labels, "
+            f"of which {usable} have 2 texts; add texts, or leave out this task"
         )
     rare = sum(count < FOLDS for count in counts.values())
     notes = (f"{rare:,} labels have fewer than {FOLDS} texts, so some folds lack them",) if rare else ()
@@ -294,6 +297,8 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
     """(line number from 1, line without its end) of each line that is not blank."""
     import zstandard
 
+    from llmagentos.corpus import read_zstd
+
     found = _existing(path)
     if found is None:
         raise InputError(
@@ -302,13 +307,13 @@ def _lines(path: Path) -> Iterator[tuple[int, str]]:
         )
     try:
         with found.open("rb") as raw:
-            stream = zstandard.ZstdDecompressor().stream_reader(raw) if found.suffix == ".zst" else raw
+            stream = io.BytesIO(b"".join(read_zstd(raw))) if found.suffix == ".zst" else raw
             # utf-8-sig: spreadsheets write a byte-order mark that would hide the header.
             with io.TextIOWrapper(stream, encoding="utf-8-sig") as text:
                 for number, line in enumerate(text, start=1):
                     if line.strip():
                         yield number, line.rstrip("\n")
-    except (OSError, UnicodeDecodeError, zstandard.ZstdError) as error:
+    except (OSError, EOFError, UnicodeDecodeError, zstandard.ZstdError) as error:
         raise InputError(
             f"{found} cannot be read: {error}; it must be UTF-8 text (or that in .zst)"
         ) from error
@@ -318,7 +323,7 @@ def _json_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, line in _lines(path):
         try:
             row = json.loads(line)
-        except ValueError:
+        except (ValueError, RecursionError):
             row = None
         if not isinstance(row, dict):
             raise InputError(f"{path}, line {number}: expected one JSON object a line, got {line[:60]!r}")

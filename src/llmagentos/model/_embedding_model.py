@@ -12,8 +12,6 @@ from torch.nn import functional
 
 from llmagentos.encoder import Encoder, load_encoder
 from llmagentos.errors import InputError
-from llmagentos.model._card import ModelCard
-from llmagentos.model._export import export_model
 
 # Characters that are tokenised and embedded together: enough for the tokenizer's threads and for
 # micro-batches of one length, and at most a few hundred MB however long the texts are.
@@ -92,10 +90,6 @@ class EmbeddingModel:
             vectors[start:stop] = self._encode_chunk(list(texts[start:stop]))
             start = stop
         return vectors
-
-    def save(self, folder: str | Path, *, card: ModelCard) -> Path:
-        """Export the model as a folder; see `export_model`."""
-        return export_model(self.encoder, folder, card=card)
 
     def _encode_chunk(self, texts: list[str]) -> npt.NDArray[np.float32]:
         # The fast variant leaves out the offsets into the text, which nothing here needs.

@@ -21,10 +21,10 @@ from llmagentos.encoder import Encoder
 from llmagentos.loss import NTXentLoss
 from llmagentos.model import EmbeddingModel
 from llmagentos.tokens import TokenStore
-from llmagentos.training import Budget, TrainingConfig, train_encoder
+from llmagentos.training import Budget, TrainingConfig, autocast_to, train_encoder
 from llmagentos.views import Preset, Views, ViewsConfig
 
-RECIPES: Final[tuple[Preset, ...]] = ("crop", "dropout")
+RECIPES: Final[tuple[Preset, ...]] = ("span", "dropout")
 _NUM_TEXTS: Final = 200
 _STEPS: Final = 10
 
@@ -89,12 +89,12 @@ def choose_views(
     """
     start = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     brief = replace(config, batch_size=max(2, (config.batch_size or 2) // 4))
-    before = _matching_cross_entropy(encoder, texts, loss.temperature)
+    before = _matching_cross_entropy(encoder, texts, loss.temperature, config)
     trials: list[Trial] = []
     for preset in RECIPES:
         trial_views = Views(store, replace(views, preset=preset))
         train_encoder(encoder, trial_views, len(store), loss, brief, Budget(steps=_STEPS), folder)
-        after = _matching_cross_entropy(encoder, texts, loss.temperature)
+        after = _matching_cross_entropy(encoder, texts, loss.temperature, config)
         trials.append(Trial(preset=preset, before=before, after=after))
         on_trial(trials[-1])
         encoder.load_state_dict(start)
@@ -102,10 +102,13 @@ def choose_views(
     return sorted(trials, key=lambda trial: trial.after)
 
 
-def _matching_cross_entropy(encoder: Encoder, texts: Sequence[Document], temperature: float) -> float:
+def _matching_cross_entropy(
+    encoder: Encoder, texts: Sequence[Document], temperature: float, config: TrainingConfig
+) -> float:
     model = EmbeddingModel(encoder)
     queries, bodies = zip(*map(_query_and_body, texts), strict=True)
-    similarities = torch.from_numpy(model.encode(queries) @ model.encode(bodies).T)
+    with autocast_to(config.precision, encoder.device):
+        similarities = torch.from_numpy(model.encode(queries) @ model.encode(bodies).T)
     return torch.nn.functional.cross_entropy(similarities / temperature, torch.arange(len(texts))).item()
 
 

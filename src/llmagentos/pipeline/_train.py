@@ -4,16 +4,19 @@ inputs -> corpus -> tokens -> views -> encoder -> loss -> training -> model -> e
 """
 
 import json
+import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import torch
 
 from llmagentos.config import Config
 from llmagentos.corpus import Corpus, Document, Progress, Skipped, build_corpus, harvest_python_docs
 from llmagentos.encoder import Encoder, StaticEncoder, load_encoder
+from llmagentos.errors import InputError
 from llmagentos.evaluation import EvaluationReport, RetrievalTask
 from llmagentos.loss import NTXentLoss
 from llmagentos.model import EmbeddingModel, export_model
@@ -27,7 +30,7 @@ from llmagentos.pipeline._report import (
     model_card,
     write_reports,
 )
-from llmagentos.pipeline._workspace import publish, workspace
+from llmagentos.pipeline._workspace import publish, remember_settings, workspace
 from llmagentos.tokens import StoreProgress, TokenStore, build_store, train_tokenizer
 from llmagentos.training import Budget, Metrics, TrainingResult, train_encoder
 from llmagentos.views import Preset, Views
@@ -38,6 +41,7 @@ _FEWEST_TO_PROBE = 2_000
 # The number of steps is fixed early, and a machine that others share slows down later: two runs of ten
 # minutes took 10.3 and 10.8.
 _SHARE_OF_TIME = 0.94
+_USUAL_MINUTES = 10.0
 # A Transformer embeds some 20 abstracts a second on two cores: 400 before and after take 40 s.
 _MEASURED_TEXTS, _MEASURED_TEXTS_TRANSFORMER = 2_000, 400
 
@@ -85,8 +89,9 @@ def train(
         out: a new folder for the model; appears complete at the end.
         encoder: "static" (from nothing), "minilm", a Hugging Face id, or a model folder.
         config: settings of all stages.
-        minutes: wall time of everything; turned into a number of steps after 20 steps.
-        steps: number of steps; give this or `minutes`, or neither for `training.max_epochs` epochs.
+        minutes: wall time of everything; turned into a number of steps after 20 steps. A run on
+            little text ends earlier, after `training.max_epochs` epochs.
+        steps: number of steps; give this or `minutes`, or neither for ten minutes.
         resume: go on with a run that was killed.
         on_progress: called as the run goes on.
 
@@ -97,19 +102,24 @@ def train(
         LLMAgentOSError: with what to do; nothing half-written stays.
     """
     began = time.monotonic()
-    out, config = Path(out), config or Config()
+    out = Path(out) if Path(out).name else Path(out).resolve()  # "." has no name to put .partial behind
+    config = config or Config()
+    _check_budget(minutes, steps)
     with workspace(out, resume=resume) as work:
-        pretrained = None if encoder == "static" else load_encoder(encoder)
-        config = replace(config, training=config.training.resolved(pretrained=pretrained is not None))
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+        pretrained = None if encoder == "static" else load_encoder(encoder).to(device)
+        transforms = pretrained is not None and not isinstance(pretrained, StaticEncoder)
+        config = replace(config, training=config.training.resolved(pretrained=transforms))
+        remember_settings(work, {"inputs": _names(inputs), "encoder": encoder, **config.sections()})
         loss = NTXentLoss(config.loss.temperature)
 
         corpus = _corpus(inputs, work / "corpus", config, on_progress)
         corpus.write_heldout(work / "heldout.jsonl")
-        limit = _MEASURED_TEXTS if pretrained is None else _MEASURED_TEXTS_TRANSFORMER
+        limit = _MEASURED_TEXTS_TRANSFORMER if transforms else _MEASURED_TEXTS
         task = heldout_task(work / "heldout.jsonl", limit)
-        probed = _probed_texts(corpus, config) if pretrained is not None else []
+        probed = _probed_texts(corpus, config) if transforms else []
         store = _tokens(corpus, pretrained, probed, work / "store", config, on_progress)
-        model = pretrained or _new_static(store, config)
+        model = pretrained or _new_static(store, config).to(device)
         trials = _trials(model, store, probed, loss, config, work, on_progress)
         config = replace(config, views=replace(config.views, preset=_preset(config, trials)))
 
@@ -119,7 +129,7 @@ def train(
             len(store),
             loss,
             config.training,
-            Budget(steps=steps, deadline=_deadline(began, minutes, model, task)),
+            Budget(steps=steps, deadline=None if steps else _deadline(began, minutes, model, task)),
             work / "run",
             recipe={"encoder": encoder, "corpus": corpus.manifest.fingerprint, "config": config.to_toml()},
             resume=resume,
@@ -128,7 +138,9 @@ def train(
 
         after = Remembering(EmbeddingModel(model))
         before = Remembering(
-            EmbeddingModel(_new_static(store, config) if pretrained is None else load_encoder(encoder))
+            EmbeddingModel(
+                (_new_static(store, config) if pretrained is None else load_encoder(encoder)).to(device)
+            )
         )
         report = None if task is None else measure(after, before, task, on_progress)
         story = Story(
@@ -203,14 +215,20 @@ def _tokens(
         )
     else:
         tokenizer = pretrained.tokenizer
-    aside = {document.id for document in probed}
+    aside = {document.text for document in probed}
 
     def show(progress: StoreProgress) -> None:
         note = f"{progress.num_tokens:,} tokens"
         on_progress(Update(stage="tokens", done=progress.num_documents, total=corpus.num_training, note=note))
 
-    texts = (document for document in corpus.training() if document.id not in aside)
-    return build_store(texts, tokenizer, folder, on_progress=show)
+    texts = (document for document in corpus.training() if document.text not in aside)
+    store = build_store(texts, tokenizer, folder, on_progress=show)
+    if store.groups[0] != 0 and (store.groups == store.groups[0]).all():
+        raise InputError(
+            f"all {len(store):,} texts have the same group, so none is a negative of another and nothing can "
+            "be learned; leave the field group out, or give each session its own"
+        )
+    return store
 
 
 def _new_static(store: TokenStore, config: Config) -> StaticEncoder:
@@ -264,12 +282,23 @@ def _preset(config: Config, trials: Sequence[Trial]) -> Preset:
     return config.views.preset or (trials[0].preset if trials else "crop")
 
 
-def _deadline(
-    began: float, minutes: float | None, model: Encoder, task: RetrievalTask | None
-) -> float | None:
+def _names(inputs: object) -> list[str]:
+    """Files and folders by name; a stream has none."""
+    given = inputs if isinstance(inputs, list | tuple) else []
+    return [str(one) for one in given if isinstance(one, str | Path)]
+
+
+def _check_budget(minutes: float | None, steps: int | None) -> None:
+    if minutes is not None and steps is not None:
+        raise InputError("give minutes or steps, not both (--minutes, --steps)")
+    if minutes is not None and not (minutes > 0 and math.isfinite(minutes)):
+        raise InputError(f"minutes must be a number > 0, got {minutes:g}; 5 is a good start (--minutes)")
+    if steps is not None and steps <= 0:
+        raise InputError(f"steps must be > 0, got {steps}; 1000 is a good start (--steps)")
+
+
+def _deadline(began: float, minutes: float | None, model: Encoder, task: RetrievalTask | None) -> float:
     """When training has to end for the whole run to end in time."""
-    if minutes is None:
-        return None
     reserve = _REPORT_SECONDS
     if task is not None:
         sample = [*task.queries[:32], *task.documents[:32]]
@@ -277,7 +306,7 @@ def _deadline(
         EmbeddingModel(model).encode(sample)
         # The held-out texts are embedded twice, before and after training.
         reserve += 2 * (time.monotonic() - started) * (len(task.queries) + len(task.documents)) / len(sample)
-    return began + _SHARE_OF_TIME * 60 * minutes - reserve
+    return began + _SHARE_OF_TIME * 60 * (minutes or _USUAL_MINUTES) - reserve
 
 
 def _training_update(row: Metrics) -> Update:

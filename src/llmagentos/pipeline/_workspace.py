@@ -8,14 +8,16 @@ checkpoint leaves nothing, also no folder above OUT that it had to make.
 """
 
 import errno
+import json
 import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from llmagentos.errors import InputError, LLMAgentOSError, OutputError
-from llmagentos.training import latest_checkpoint
+from llmagentos.training import difference, latest_checkpoint, plain
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # tokenizers writes its file in Rust and raises a plain Exception with the number in its text.
@@ -83,3 +85,31 @@ def _cannot_write(out: Path, error: BaseException) -> OutputError:
     if not isinstance(error, OSError) or error.errno in _FULL:
         return OutputError(f"the disk is full: {error}; free some space or give another --out than {out}")
     return OutputError(f"{out} cannot be written ({error}); check --out and its permissions")
+
+
+def remember_settings(work: Path, settings: dict[str, Any]) -> None:
+    """Write down what a run was started with, or see that it goes on with the same.
+
+    The corpus, the tokens and the probe of a run that is resumed are used as they are, so they must
+    come from the same settings.
+
+    Args:
+        work: the working folder.
+        settings: plain values, nested as deep as you like.
+
+    Raises:
+        InputError: the run was started with other settings; names the first.
+    """
+    path = work / "settings.json"
+    given = plain(settings)
+    if not path.exists():
+        partial = path.with_suffix(".partial")
+        partial.write_text(json.dumps(given), encoding="utf-8")
+        partial.replace(path)
+        return
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    if stored != given:
+        raise InputError(
+            f"the unfinished run in {work} was started with other settings: {difference(stored, given)}; "
+            "go on with the same settings, or remove that folder to start anew"
+        )

@@ -29,6 +29,7 @@ class RunState:
     Attributes:
         step: steps done.
         total_steps: resolved once; the learning rate depends on it.
+        resolved: whether total_steps is final; false until a deadline has become a number of steps.
         num_threads: of PyTorch; sums depend on it in the last bit.
         config: the resolved training configuration and recipe, as plain values.
     """
@@ -37,6 +38,7 @@ class RunState:
     total_steps: int
     num_threads: int
     config: dict[str, Any]
+    resolved: bool = True
 
 
 def save_checkpoint(
@@ -68,8 +70,13 @@ def save_checkpoint(
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
+        # Clones, because safetensors refuses tensors that share memory, as tied weights do.
         save_file(
-            {name: tensor.contiguous() for name, tensor in tensors.items()}, partial / "state.safetensors"
+            {
+                name: tensor.detach().clone(memory_format=torch.contiguous_format)
+                for name, tensor in tensors.items()
+            },
+            partial / "state.safetensors",
         )
         (partial / "run.json").write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
         for file in partial.iterdir():  # on the disk before its name is, also if the power goes
@@ -120,7 +127,7 @@ def resumable_state(checkpoint: Path, config: dict[str, Any]) -> RunState:
     stored = read_state(checkpoint)
     if stored.config != config:
         raise TrainingError(
-            f"{checkpoint} was made with other settings: {_difference(stored.config, config)}; "
+            f"{checkpoint} was made with other settings: {difference(stored.config, config)}; "
             "go on with the same settings, or train anew into another --out"
         )
     return stored
@@ -137,14 +144,14 @@ def plain(config: dict[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _difference(stored: dict[str, Any], given: dict[str, Any], path: str = "") -> str:
+def difference(stored: dict[str, Any], given: dict[str, Any], path: str = "") -> str:
     """The first setting in which two configurations differ, in words."""
     for key in sorted(stored.keys() | given.keys()):
         old, new = stored.get(key), given.get(key)
         if old == new:
             continue
         if isinstance(old, dict) and isinstance(new, dict):
-            return _difference(old, new, f"{path}{key}.")
+            return difference(old, new, f"{path}{key}.")
         if isinstance(old, str) and isinstance(new, str):  # a whole file of settings: the first other line
             lines = zip_longest(old.splitlines(), new.splitlines(), fillvalue="")
             old, new = next(pair for pair in lines if pair[0] != pair[1])
@@ -176,6 +183,7 @@ def load_checkpoint(checkpoint: Path, encoder: torch.nn.Module, optimizer: torch
                 state["state"].setdefault(int(index), {})[key] = tensor
         optimizer.load_state_dict(state)
     except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+        reason = " ".join(str(error).split())  # on one line, whoever wrote it
         raise TrainingError(
-            f"the checkpoint {checkpoint} does not fit ({error}); train again without --resume"
+            f"the checkpoint {checkpoint} does not fit ({reason}); train again without --resume"
         ) from error

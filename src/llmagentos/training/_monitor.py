@@ -17,6 +17,7 @@ from llmagentos.loss import alignment, dimension_deviation, effective_rank, unif
 # At chance the deviation is 1, at collapse 0. Trained encoders stay above 0.5; a healthy
 # all-MiniLM-L6-v2 has 0.98.
 _COLLAPSED_DEVIATION: Final = 0.1
+_ONE_POINT_DEVIATION: Final = 1e-3
 _PATIENCE: Final = 3
 _CANNOT_WRITE: Final = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EACCES, errno.EPERM, errno.EROFS}
 
@@ -80,13 +81,16 @@ def diagnose(h_a: Tensor, h_b: Tensor) -> dict[str, float]:
 class CollapseAlarm:
     """Stops a run whose embeddings have become one point in three rows running, or in the last row.
 
-    Some backbones start that narrow before any training: what is wider than the first row is no
-    collapse.
+    Some backbones start that narrow before any training, so a fall to half of where the run began
+    counts as well.
+
+    Args:
+        first: the deviation in the first row of a run that goes on; None at its start.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, first: float | None) -> None:
         self._rows = 0
-        self._first: float | None = None
+        self._first = first
 
     @property
     def waiting(self) -> bool:
@@ -101,7 +105,9 @@ class CollapseAlarm:
         """
         if self._first is None:
             self._first = row.dimension_deviation
-        collapsed = row.dimension_deviation < _COLLAPSED_DEVIATION and row.dimension_deviation <= self._first
+        deviation = row.dimension_deviation
+        fallen = deviation < _COLLAPSED_DEVIATION and deviation < self._first / 2
+        collapsed = fallen or deviation < _ONE_POINT_DEVIATION
         self._rows = self._rows + 1 if collapsed else 0
         if self._rows >= _PATIENCE or (collapsed and row.step == row.total_steps):
             raise CollapseError(
@@ -131,6 +137,7 @@ class MetricsLog:
         partial.write_text("".join(json.dumps(asdict(row)) + "\n" for row in kept), encoding="utf-8")
         partial.replace(path)
         self.seconds = kept[-1].seconds if kept else 0.0
+        self.first_deviation = kept[0].dimension_deviation if kept else None
         self._file = path.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 

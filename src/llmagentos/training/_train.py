@@ -51,7 +51,7 @@ class Budget:
         deadline: `time.monotonic()` at which the last step is to be done, or None. It is turned into
             a number of steps once: after 20 steps, or when half of the time is over if that is earlier.
 
-    With neither, the run ends after `TrainingConfig.max_epochs`, which ends every run.
+    With neither, the run ends after `TrainingConfig.max_epochs`, and with a deadline at the latest then.
     """
 
     steps: int | None = None
@@ -119,8 +119,9 @@ def train_encoder(
     longest_run = config.max_epochs * (num_texts // batch_size)
     state = RunState(
         step=0,
-        total_steps=longest_run if budget.steps is None else min(budget.steps, longest_run),
+        total_steps=longest_run if budget.steps is None else budget.steps,
         num_threads=torch.get_num_threads(),
+        resolved=budget.deadline is None,
         config=plain(
             {
                 "texts": num_texts,
@@ -139,19 +140,18 @@ def train_encoder(
         stored = resumable_state(checkpoint, state.config)
         load_checkpoint(checkpoint, encoder, optimizer)
         torch.set_num_threads(stored.num_threads)
-        if stored.step >= WARMUP_STEPS or stored.total_steps < longest_run:
-            state, deadline = stored, None
-        else:  # killed before its deadline had become a number of steps
-            state = replace(stored, total_steps=state.total_steps)
+        # A run that was killed before its deadline had become a number of steps has a new deadline.
+        if not stored.resolved:
+            stored = replace(stored, total_steps=state.total_steps, resolved=state.resolved)
+        state, deadline = stored, None if stored.resolved else deadline
     else:
         shutil.rmtree(checkpoints, ignore_errors=True)
 
     encoder.train()
-    alarm, clock = CollapseAlarm(), _Clock()
+    clock = _Clock()
     with metrics_log(folder, state.step) as log:
-        for step in range(state.step, longest_run):
-            if step >= state.total_steps:
-                break
+        alarm = CollapseAlarm(log.first_deviation)
+        while (step := state.step) < state.total_steps:
             learning_rate = learning_rate_at(
                 step,
                 peak=config.learning_rate or 0.0,
@@ -170,13 +170,14 @@ def train_encoder(
             state = replace(state, step=step + 1)
             check_finite(batch_loss.item(), gradient_norm, state.step, config)
             clock.count(texts=batch_size, tokens=len(pairs.a.tokens) + len(pairs.b.tokens))
-            if deadline is not None and clock.knows_the_speed(deadline):
-                steps_left = clock.steps_until(deadline)
-                state = replace(state, total_steps=min(state.step + steps_left, longest_run))
-                deadline = None
+            settled = deadline is not None and clock.knows_the_speed(deadline)
+            if deadline is not None and settled:
+                total_steps = min(state.step + clock.steps_until(deadline), longest_run)
+                state, deadline = replace(state, total_steps=total_steps, resolved=True), None
             last = state.step == state.total_steps
-            save = state.step % config.checkpoint_steps == 0 and not last
-            if last or save or state.step % max(1, state.total_steps // _ROWS_PER_RUN) == 0:
+            save = not last and (settled or state.step % (config.checkpoint_steps or state.total_steps) == 0)
+            every = max(1, state.total_steps // _ROWS_PER_RUN)
+            if last or save or state.step == 1 or state.step % every == 0:
                 texts_per_second, tokens_per_second = clock.rates()
                 row = Metrics(
                     step=state.step,
@@ -229,14 +230,16 @@ def encode_pairs(encoder: Encoder, pairs: ViewBatch, precision: str | None) -> t
         h_a, h_b: float32 (N, D) each, not normalised.
     """
     tokens, offsets = joined(pairs.a, pairs.b)
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision or "fp32")
-    autocast: AbstractContextManager[None] = (
-        nullcontext() if dtype is None else torch.autocast(encoder.device.type, dtype)
-    )
-    with autocast:
+    with autocast_to(precision, encoder.device):
         h = encoder(tokens.to(encoder.device), offsets.to(encoder.device))
     h_a, h_b = h.float().split(len(pairs.a))
     return h_a, h_b
+
+
+def autocast_to(precision: str | None, device: torch.device) -> AbstractContextManager[None]:
+    """A context in which products are made in bf16 or fp16; anything else leaves fp32."""
+    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision or "fp32")
+    return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
 
 
 def joined(a: TokenBatch, b: TokenBatch) -> tuple[Tensor, Tensor]:

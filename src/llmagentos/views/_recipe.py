@@ -16,7 +16,7 @@ from pydantic.dataclasses import dataclass
 
 from llmagentos.errors import ConfigError
 
-Preset = Literal["crop", "paragraph", "sentence", "dropout", "seed"]
+Preset = Literal["crop", "span", "paragraph", "sentence", "dropout", "seed"]
 
 
 @plain_dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,6 +55,7 @@ class Recipe:
 
 _PRESETS: dict[Preset, Recipe] = {
     "crop": Recipe(preset="crop", crop_min=0.1, crop_max=0.5),
+    "span": Recipe(preset="span", crop_min=0.3, crop_max=0.8),
     "paragraph": Recipe(preset="paragraph", crop_min=0.1, crop_max=0.5, word_deletion=0.1),
     "sentence": Recipe(preset="sentence", repetition=0.2),
     "dropout": Recipe(preset="dropout"),
@@ -81,7 +82,8 @@ class ViewsConfig:
     """How views are made: a preset and the rates that differ from it.
 
     Args:
-        preset: `paragraph` (two crops of 10-50% with 10% deletion), `crop` (the crops alone),
+        preset: `crop` (two crops of 10-50%), `span` (of 30-80%: what a Transformer already understands
+            is more than words in common), `paragraph` (crops of 10-50% with 10% deletion),
             `sentence` (20% of the words said twice), `dropout` (the same text twice; the encoder's
             dropout makes the difference), `seed` (the five operations of the seed, no crop); None leaves
             the choice to who trains, and is `crop` here.
@@ -103,7 +105,7 @@ class ViewsConfig:
     """
 
     preset: Annotated[
-        Preset | None, Field(description="paragraph, crop, sentence, dropout or seed; unset = chosen")
+        Preset | None, Field(description="crop, span, paragraph, sentence, dropout or seed; unset = chosen")
     ] = None
     crop_min: _Share = None
     crop_max: _Share = None

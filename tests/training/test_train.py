@@ -1,0 +1,395 @@
+"""`train_encoder`: what it learns, when it ends, and what it refuses."""
+
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from llmagentos.errors import CollapseError, LLMAgentOSError, NonFiniteLossError, TrainingError
+from llmagentos.loss import NTXentLoss
+from llmagentos.tokens import TokenStore
+from llmagentos.training import (
+    Budget,
+    Metrics,
+    TrainingConfig,
+    _train,
+    latest_checkpoint,
+    read_metrics,
+    read_state,
+    train_encoder,
+)
+from llmagentos.views import ViewBatch, Views, ViewsConfig
+from tests.encoder.tiny import tiny_bert, tiny_modernbert
+
+from .small import CONFIG, VIEWS, Spoil, Spoilt, make_store, make_texts, same_weights, static, train
+
+
+def test_it_learns(store: TokenStore, folder: Path) -> None:
+    encoder = static(store.tokenizer)
+    result = train(encoder, store, folder, steps=60)
+    rows = read_metrics(folder / "metrics.jsonl")
+    assert rows[-1].loss < 0.7 * rows[0].loss
+    assert [row.step for row in rows] == list(range(1, 61))
+    assert (result.steps, result.epochs) == (60, 60 * 16 / 100)
+    assert result.seconds > 0 and rows[-1].seconds <= result.seconds
+    assert rows[-1].epoch == 59 // 6
+    assert all(row.texts_per_second > 0 and row.tokens_per_second > 0 for row in rows)
+    assert result.checkpoint == latest_checkpoint(folder / "checkpoints")
+    assert read_state(result.checkpoint).step == 60
+    assert not encoder.training
+
+
+def test_the_same_run_twice_is_the_same(store: TokenStore, tmp_path: Path) -> None:
+    encoders = [static(store.tokenizer) for _ in range(3)]
+    for number, encoder in enumerate(encoders):
+        config = replace(CONFIG, seed=number // 2)
+        train(encoder, store, tmp_path / str(number), config=config)
+    assert same_weights(encoders[0], encoders[1])
+    assert not same_weights(encoders[0], encoders[2])
+
+
+def test_metrics_are_told_as_they_are_written(store: TokenStore, folder: Path) -> None:
+    seen: list[Metrics] = []
+    train(static(store.tokenizer), store, folder, steps=8, on_metrics=seen.append)
+    assert seen == read_metrics(folder / "metrics.jsonl")
+
+
+def test_about_200_rows_a_run_and_one_at_every_checkpoint(store: TokenStore, folder: Path) -> None:
+    config = replace(CONFIG, checkpoint_steps=151, batch_size=4, max_tokens=4)
+    train(static(store.tokenizer, 4), store, folder, config=config, steps=400)
+    steps = [row.step for row in read_metrics(folder / "metrics.jsonl")]
+    assert steps == sorted({1, *range(2, 401, 2), 151, 302})
+
+
+@pytest.mark.parametrize(("number", "batch_size"), [(2, 16), (7, 16), (16, 16), (33, 16), (5, 2)])
+def test_fewer_texts_than_a_batch_and_left_over_texts(tmp_path: Path, number: int, batch_size: int) -> None:
+    store = make_store(tmp_path / "store", make_texts(number))
+    seen: list[int] = []
+
+    class Counted(Views):
+        def views(self, indices: np.ndarray, **options: Any) -> ViewBatch:
+            seen.append(len(np.unique(indices)))
+            return super().views(indices, **options)
+
+    config = replace(CONFIG, batch_size=batch_size)
+    encoder = static(store.tokenizer)
+    result = train(encoder, store, tmp_path / "run", config=config, views=Counted(store, VIEWS), steps=9)
+    assert seen == [min(number, batch_size)] * 9
+    assert result.epochs == 9 * min(number, batch_size) / number
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_one_text_is_too_few(store: TokenStore, folder: Path, number: int) -> None:
+    with pytest.raises(TrainingError, match=f"at least 2 texts, got {number}; give more text"):
+        train_encoder(
+            static(store.tokenizer),
+            Views(store, VIEWS),
+            number,
+            NTXentLoss(),
+            CONFIG,
+            Budget(steps=1),
+            folder,
+        )
+    assert not folder.exists()
+
+
+def test_epochs_end_a_run(store: TokenStore, folder: Path) -> None:
+    config = replace(CONFIG, max_epochs=2)
+    assert train(static(store.tokenizer), store, folder, config=config, budget=Budget()).steps == 12
+    more = train(static(store.tokenizer), store, folder, config=config, steps=14)  # asked for by number
+    assert more.steps == read_metrics(folder / "metrics.jsonl")[-1].total_steps == 14
+
+
+def test_no_step_is_no_change(store: TokenStore, folder: Path) -> None:
+    encoder = static(store.tokenizer)
+    assert train(encoder, store, folder, steps=0).steps == 0
+    assert same_weights(encoder, static(store.tokenizer))
+
+
+def test_false_negatives_are_told_to_the_loss(tmp_path: Path, folder: Path) -> None:
+    store = make_store(tmp_path / "store", make_texts(10) * 2)
+    seen: list[tuple[np.ndarray, np.ndarray]] = []
+
+    class Spy(NTXentLoss):
+        def forward(self, h_a: Tensor, h_b: Tensor, **keys: Any) -> Tensor:
+            seen.append((keys["hashes"], keys["groups"]))
+            return super().forward(h_a, h_b, **keys)
+
+    options = (Views(store, VIEWS), len(store), Spy(0.1), CONFIG, Budget(steps=4), folder)
+    train_encoder(static(store.tokenizer), *options)
+    assert all(len(np.unique(hashes)) < len(hashes) == 16 for hashes, _ in seen)
+    assert all((groups == 0).all() for _, groups in seen)
+
+
+def test_texts_that_are_all_the_same_teach_nothing(tmp_path: Path, folder: Path) -> None:
+    store = make_store(tmp_path / "store", make_texts(1) * 8)
+    encoder = static(store.tokenizer)
+    with pytest.raises(CollapseError):
+        train(encoder, store, folder, views=Views(store, ViewsConfig(preset="dropout")))
+    assert same_weights(encoder, static(store.tokenizer))  # no negatives, so no gradient
+
+
+@pytest.mark.parametrize("build", [tiny_bert, tiny_modernbert])
+@pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
+def test_a_transformer_learns(tmp_path: Path, folder: Path, build: Callable[[], Any], optimizer: Any) -> None:
+    encoder = transformer(build)
+    store = make_store(tmp_path / "store", make_texts(40), encoder.tokenizer)
+    config = replace(CONFIG, learning_rate=2e-3 if optimizer == "adamw" else 0.1, optimizer=optimizer)
+    train(encoder, store, folder, config=config, steps=25)
+    rows = read_metrics(folder / "metrics.jsonl")
+    assert np.mean([row.loss for row in rows[-5:]]) < 0.9 * np.mean([row.loss for row in rows[:5]])
+
+
+def transformer(build: Callable[[], Any]) -> Any:
+    from llmagentos.encoder import TransformerEncoder
+
+    torch.manual_seed(0)
+    return TransformerEncoder(*build())
+
+
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_lower_precisions_stay_near_fp32(tmp_path: Path, precision: Any) -> None:
+    torch.manual_seed(0)
+    losses = []
+    for number, value in enumerate(("fp32", precision)):
+        encoder = transformer(tiny_bert)
+        encoder.backbone.config.hidden_dropout_prob = 0.0
+        store = make_store(tmp_path / f"store{number}", make_texts(40), encoder.tokenizer)
+        config = replace(CONFIG, learning_rate=1e-3, precision=value)
+        train(encoder, store, tmp_path / f"run{number}", config=config, steps=6)
+        assert all(parameter.dtype == torch.float32 for parameter in encoder.parameters())
+        losses.append([row.loss for row in read_metrics(tmp_path / f"run{number}" / "metrics.jsonl")])
+    assert losses[0] == pytest.approx(losses[1], rel=0.1)
+
+
+# What stops a run.
+
+
+@pytest.mark.parametrize(
+    ("spoil", "error", "message"),
+    [
+        ("not a number", NonFiniteLossError, r"the loss became nan at step 8.*lower than 0\.01"),
+        ("infinite gradient", NonFiniteLossError, r"became (nan|inf) at step 8"),
+        ("one point", CollapseError, r"collapsed at step 10: .*lower learning rate than 0\.0"),
+    ],
+)
+def test_a_spoilt_run_stops_and_keeps_the_good_checkpoint(
+    store: TokenStore, folder: Path, spoil: str, error: type[LLMAgentOSError], message: str
+) -> None:
+    encoder = Spoilt(store.tokenizer, Spoil(spoil), from_step=8)
+    with pytest.raises(error, match=message):
+        train(encoder, store, folder, config=replace(CONFIG, checkpoint_steps=1), steps=40)
+    kept = latest_checkpoint(folder / "checkpoints")
+    assert kept is not None and read_state(kept).step == 7
+    good = Spoilt(store.tokenizer, Spoil(spoil), from_step=100)
+    train(good, store, folder, config=replace(CONFIG, checkpoint_steps=1), steps=40, resume=True)
+    assert read_metrics(folder / "metrics.jsonl")[-1].step == 40
+
+
+def test_a_learning_rate_of_ten_stops_a_transformer(tmp_path: Path, folder: Path) -> None:
+    encoder = transformer(tiny_bert)
+    store = make_store(tmp_path / "store", make_texts(40), encoder.tokenizer)
+    config = replace(CONFIG, learning_rate=10.0, max_gradient_norm=1e6)
+    with pytest.raises((CollapseError, NonFiniteLossError), match="learning rate"):
+        train(encoder, store, folder, config=config, steps=40)
+
+
+def test_a_narrow_start_is_given_time(store: TokenStore, folder: Path) -> None:
+    encoder = Spoilt(store.tokenizer, Spoil("nearly one point"), from_step=0)
+    train(encoder, store, folder, config=replace(CONFIG, learning_rate=10.0), steps=40)
+    rows = read_metrics(folder / "metrics.jsonl")
+    assert rows[0].dimension_deviation < 0.1 < rows[-1].dimension_deviation
+
+
+def test_an_encoder_that_gives_all_texts_one_vector(store: TokenStore, folder: Path) -> None:
+    encoder = Spoilt(store.tokenizer, Spoil("one point"), from_step=0)
+    with pytest.raises(CollapseError, match="collapsed at step 3"):
+        train(encoder, store, folder)
+    assert latest_checkpoint(folder / "checkpoints") is None
+
+
+# The budget in time, on a clock that the views move.
+
+
+def run_on_a_clock(
+    monkeypatch: pytest.MonkeyPatch,
+    store: TokenStore,
+    folder: Path,
+    seconds: Callable[[int], float],
+    deadline: float,
+    **options: Any,
+) -> list[Metrics]:
+    clock = {"now": 1000.0, "steps": 0}
+
+    class Slow(Views):
+        def views(self, indices: np.ndarray, **arguments: Any) -> ViewBatch:
+            clock["now"] += seconds(int(clock["steps"]))
+            clock["steps"] += 1
+            return super().views(indices, **arguments)
+
+    monkeypatch.setattr(_train, "time", SimpleNamespace(monotonic=lambda: clock["now"]))
+    options.setdefault("config", replace(CONFIG, batch_size=4, max_tokens=6, max_epochs=8))
+    train(
+        static(store.tokenizer, 4),
+        store,
+        folder,
+        views=Slow(store, VIEWS),
+        budget=Budget(deadline=1000.0 + deadline),
+        **options,
+    )
+    return read_metrics(folder / "metrics.jsonl")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "deadline", "resolved_at", "total"),
+    [
+        (lambda step: 1.0, 100.5, 20, 100),
+        (lambda step: 3.0 if step < 5 else 1.0, 100.5, 20, 90),  # the first five are no measure
+        (lambda step: 10.0, 105.0, 6, 10),  # slow: half of the time is over before 20 steps
+        (lambda step: 200.0, 100.0, 1, 1),  # one step took longer than there was
+        (lambda step: 1.0, -5.0, 1, 1),  # no time was left
+        (lambda step: 0.0, 50.0, 20, 200),  # as many epochs as allowed
+    ],
+)
+def test_a_deadline_becomes_a_number_of_steps(
+    monkeypatch: pytest.MonkeyPatch,
+    store: TokenStore,
+    folder: Path,
+    seconds: Callable[[int], float],
+    deadline: float,
+    resolved_at: int,
+    total: int,
+) -> None:
+    rows = run_on_a_clock(monkeypatch, store, folder, seconds, deadline)
+    assert rows[-1].step == rows[-1].total_steps == total
+    assert {row.total_steps for row in rows if row.step < resolved_at} <= {200}
+    assert {row.total_steps for row in rows if row.step >= resolved_at} == {total}
+    assert rows[-1].learning_rate < 0.01 * (2 / total if total > 20 else 1)
+
+
+def test_a_resumed_run_keeps_its_number_of_steps(
+    monkeypatch: pytest.MonkeyPatch, store: TokenStore, folder: Path
+) -> None:
+    def stop(row: Metrics) -> None:
+        if row.step == 27:
+            raise KeyboardInterrupt
+
+    def second(step: int) -> float:
+        return 1.0
+
+    config = replace(CONFIG, batch_size=4, max_tokens=6, max_epochs=8)
+    options: dict[str, Any] = {"config": config}
+    with pytest.raises(KeyboardInterrupt):
+        run_on_a_clock(monkeypatch, store, folder, second, 60.5, on_metrics=stop, **options)
+    rows = run_on_a_clock(monkeypatch, store, folder, second, 9999.0, resume=True, **options)
+    assert rows[-1].step == 60
+    assert [row.step for row in rows] == list(range(1, 61))
+    assert [row.seconds for row in rows] == sorted(row.seconds for row in rows)
+
+
+def test_a_run_killed_before_its_deadline_was_resolved_still_ends_by_it(
+    monkeypatch: pytest.MonkeyPatch, store: TokenStore, folder: Path
+) -> None:
+    def stop(row: Metrics) -> None:
+        if row.step == 12:
+            raise KeyboardInterrupt
+
+    config = replace(CONFIG, batch_size=4, max_tokens=6, max_epochs=8)
+    options: dict[str, Any] = {"config": config}
+    with pytest.raises(KeyboardInterrupt):
+        run_on_a_clock(monkeypatch, store, folder, lambda step: 1.0, 60.5, on_metrics=stop, **options)
+    kept = latest_checkpoint(folder / "checkpoints")
+    assert kept is not None and read_state(kept).step == 10
+    rows = run_on_a_clock(monkeypatch, store, folder, lambda step: 1.0, 40.5, resume=True, **options)
+    assert rows[-1].step == rows[-1].total_steps == 10 + 40
+
+
+# Going on.
+
+
+def test_other_settings_are_refused(store: TokenStore, folder: Path, tmp_path: Path) -> None:
+    train(static(store.tokenizer), store, folder, recipe={"encoder": "static"})
+    other_views, other_rate = replace(VIEWS, word_swap=0.3), replace(CONFIG, learning_rate=0.02)
+    changes: list[tuple[str, dict[str, Any]]] = [
+        (r"training\.seed was 0 and is now 1", {"config": replace(CONFIG, seed=1)}),
+        (
+            r"training\.learning_rate was 0\.01 and is now 0\.02",
+            {"config": other_rate},
+        ),
+        (
+            r"views\.word_swap was 0\.2 and is now 0\.3",
+            {"views": Views(store, other_views)},
+        ),
+        (r"encoder was 'static' and is now 'other'", {"recipe": {"encoder": "other"}}),
+    ]
+    for message, change in changes:
+        with pytest.raises(TrainingError, match=f"other settings: {message}; go on with the same settings"):
+            arguments = {"recipe": {"encoder": "static"}, **change}
+            train(static(store.tokenizer), store, folder, resume=True, **arguments)
+    fewer = make_store(tmp_path / "fewer", make_texts(50))
+    with pytest.raises(TrainingError, match="texts was 100 and is now 50"):
+        train(static(store.tokenizer), fewer, folder, resume=True, recipe={"encoder": "static"})
+    with pytest.raises(TrainingError, match=r"loss\.temperature was 0\.1 and is now 0\.2"):
+        train_encoder(
+            static(store.tokenizer),
+            Views(store, VIEWS),
+            len(store),
+            NTXentLoss(0.2),
+            CONFIG,
+            Budget(steps=12),
+            folder,
+            recipe={"encoder": "static"},
+            resume=True,
+        )
+
+
+def test_a_finished_run_that_is_resumed_stays_as_it_is(store: TokenStore, folder: Path) -> None:
+    encoder, other = static(store.tokenizer), static(store.tokenizer)
+    first = train(encoder, store, folder)
+    again = train(other, store, folder, resume=True)
+    assert same_weights(encoder, other)
+    assert (again.steps, again.checkpoint) == (first.steps, first.checkpoint)
+    assert [row.step for row in read_metrics(folder / "metrics.jsonl")] == list(range(1, 13))
+
+
+def test_resume_without_a_checkpoint_begins(store: TokenStore, folder: Path) -> None:
+    assert train(static(store.tokenizer), store, folder, resume=True).steps == 12
+
+
+def test_a_new_run_replaces_what_an_old_one_left(store: TokenStore, folder: Path) -> None:
+    train(static(store.tokenizer), store, folder, steps=12)
+    encoder, other = static(store.tokenizer), static(store.tokenizer)
+    assert train(encoder, store, folder, steps=4).checkpoint.name == "step-00000004"
+    train(other, store, folder.with_name("other"), steps=4)
+    assert same_weights(encoder, other)
+    assert [row.step for row in read_metrics(folder / "metrics.jsonl")] == [1, 2, 3, 4]
+
+
+def test_a_damaged_checkpoint_is_told(store: TokenStore, folder: Path) -> None:
+    result = train(static(store.tokenizer), store, folder)
+    weights = result.checkpoint / "state.safetensors"
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(TrainingError, match="does not fit"):
+        train(static(store.tokenizer), store, folder, resume=True)
+
+
+def test_decay_is_on_matrices_only() -> None:
+    encoder = transformer(tiny_bert)
+    config = replace(CONFIG, weight_decay=0.1)
+    matrices, vectors = _train.make_optimizer(encoder, config).param_groups
+    assert matrices["weight_decay"] == 0.1 and all(p.ndim >= 2 for p in matrices["params"])
+    assert vectors["weight_decay"] == 0.0 and all(p.ndim < 2 for p in vectors["params"])
+    trainable = [p for p in encoder.parameters() if p.requires_grad]
+    assert len(matrices["params"]) + len(vectors["params"]) == len(trainable)
+
+
+def test_settings_that_are_resolved() -> None:
+    assert None not in asdict(TrainingConfig().resolved(pretrained=False)).values()
+    assert None not in asdict(TrainingConfig().resolved(pretrained=True)).values()
+    assert TrainingConfig(batch_size=7, max_tokens=9).resolved(pretrained=True).batch_size == 7
