@@ -193,7 +193,9 @@ def _words(texts: list[str]) -> Counter[str]:
     """The words of the texts as the tokenizer sees them, each with its number of occurrences."""
     tokenizer = _tokenizer(models.BPE())
     words: Counter[str] = Counter()
-    for chunk, count in Counter(chain.from_iterable(text.split() for text in texts)).items():
+    # At spaces and line ends alone: `str.split()` also cuts at characters that the tokenizer keeps.
+    chunks = Counter(chain.from_iterable(text.replace("\n", " ").split(" ") for text in texts))
+    for chunk, count in chunks.items():
         normalised = tokenizer.normalizer.normalize_str(chunk)
         for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normalised):
             words[word] += count
