@@ -167,7 +167,7 @@ def test_the_sample_is_the_texts_with_the_smallest_hashes(monkeypatch: pytest.Mo
     assert _tokenizer._cost_bytes("中" * 10) == 150
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(texts, min_size=1, max_size=5))
 @example(["0\x1f"])
 def test_any_text_can_be_learned(given_texts: list[str]) -> None:
