@@ -123,25 +123,23 @@ def train(
         trials = _trials(model, store, probed, loss, config, work, on_progress)
         config = replace(config, views=replace(config.views, preset=_preset(config, trials)))
 
+        deadline = None if steps else _deadline(began, minutes, model, task)
         result = train_encoder(
             model,
             Views(store, config.views),
             len(store),
             loss,
             config.training,
-            Budget(steps=steps, deadline=None if steps else _deadline(began, minutes, model, task)),
+            Budget(steps=steps, deadline=deadline),
             work / "run",
             recipe={"encoder": encoder, "corpus": corpus.manifest.fingerprint, "config": config.to_toml()},
             resume=resume,
-            on_metrics=lambda row: on_progress(_training_update(row)),
+            on_metrics=lambda row: on_progress(_training_update(row, deadline)),
         )
 
         after = Remembering(EmbeddingModel(model))
-        before = Remembering(
-            EmbeddingModel(
-                (_new_static(store, config) if pretrained is None else load_encoder(encoder)).to(device)
-            )
-        )
+        untrained = _new_static(store, config) if pretrained is None else load_encoder(encoder)
+        before = Remembering(EmbeddingModel(untrained.to(device)))
         report = None if task is None else measure(after, before, task, on_progress)
         story = Story(
             encoder=encoder,
@@ -309,8 +307,10 @@ def _deadline(began: float, minutes: float | None, model: Encoder, task: Retriev
     return began + _SHARE_OF_TIME * 60 * (minutes or _USUAL_MINUTES) - reserve
 
 
-def _training_update(row: Metrics) -> Update:
-    seconds = (row.total_steps - row.step) * row.seconds / max(1, row.step)
+def _training_update(row: Metrics, deadline: float | None) -> Update:
+    seconds = (row.total_steps - row.step) * row.seconds / row.step
+    if deadline is not None:  # before it has become a number of steps, that number is a bound only
+        seconds = min(seconds, max(0.0, deadline - time.monotonic()))
     left = f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
     note = (
         f"loss {row.loss:.3f}  {row.texts_per_second:,.0f} texts/s  alignment {row.alignment:.2f}  "
