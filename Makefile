@@ -4,6 +4,7 @@
 #   make test                          all tests, with doctests; no network is used
 #   make check                         style, types, layers, doctests, commands in the documents (each is a target)
 #   make bench-path [QUICK=1] [ONLY=x] measure what the README states; one JSON line a figure
+#   make golden-compare REF=commit     training is bit for bit what it was at that commit
 #   make documents                     rewrite the parts of docs/ that the code already says
 #   make clean                         remove the environment and every cache
 #
@@ -20,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install $(PIP_ARGS) -c c
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check style types layers doctests commands bench-path documents clean
+.PHONY: help demo test check style types layers doctests commands bench-path golden-compare documents clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -62,6 +63,9 @@ commands: .venv/installed
 
 bench-path: .venv/installed
 	$(BIN)/python -m benchmarks.path $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+
+golden-compare: .venv/installed
+	$(BIN)/python -m tools.golden_compare $(REF)
 
 documents: .venv/installed
 	$(BIN)/python -m tools.generated

@@ -12,6 +12,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
+JUDGE = DATA.parent / "score.py"
 PACKAGES = (
     "torch",
     "transformers",
@@ -40,7 +41,7 @@ def data_hash(name: str) -> str:
 
 
 def code_hash(suite: Path, unit: str, others: Collection[str]) -> str:
-    """The hash of the package and of the suite's file less its other units, its comments and the bars."""
+    """The hash of the package, the judge and the suite's file less its other units, comments and bars."""
     sources = sorted((ROOT / "src" / "llmagentos").rglob("*.py"))
     tree = ast.parse(suite.read_text(encoding="utf-8"))
     for node in list(tree.body):
@@ -48,7 +49,9 @@ def code_hash(suite: Path, unit: str, others: Collection[str]) -> str:
             tree.body.remove(node)
         elif isinstance(node, ast.FunctionDef) and node.name == unit:
             node.decorator_list.clear()
-    return _combined([*(f"{path.relative_to(ROOT)}:{_sha256(path)}" for path in sources), ast.dump(tree)])
+    judge = [_sha256(JUDGE)] if JUDGE.exists() else []
+    package = [f"{path.relative_to(ROOT)}:{_sha256(path)}" for path in sources]
+    return _combined([*package, *judge, ast.dump(tree)])
 
 
 def versions() -> dict[str, str]:

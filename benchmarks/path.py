@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks._figures import Configuration, Figure, Suite
-from benchmarks._provenance import data_path
+from benchmarks._provenance import JUDGE, data_path
 
 suite = Suite(__file__)
 
@@ -54,18 +54,20 @@ def judge(model: str | Path, tasks: Sequence[str | Path], folder: Path) -> list[
     """The scores that `../shared/score.py` gives, one dictionary a task."""
     scores = folder / "scores.json"
     names = [str(task) for task in tasks]
-    judge_file = data_path(".").parent / "score.py"
-    subprocess.run([sys.executable, str(judge_file), str(model), *names, "--json", str(scores)], check=True)
+    subprocess.run([sys.executable, str(JUDGE), str(model), *names, "--json", str(scores)], check=True)
     found = json.loads(scores.read_text(encoding="utf-8"))
     return [found[name] for name in names]
 
 
 def judge_unadapted(tasks: Sequence[str], folder: Path) -> list[dict[str, float]]:
     """The scores of all-MiniLM-L6-v2 as it is, kept for the other seeds: they have the same tasks."""
-    content = b"".join(Path(task.removesuffix(":title")).read_bytes() for task in tasks)
+    files = [JUDGE, *(Path(task.removesuffix(":title")) for task in tasks)]
+    content = b"".join(file.read_bytes() for file in files)
     kept = folder.parent / f"unadapted-{hashlib.sha256(content).hexdigest()[:16]}.json"
     if not kept.exists():
-        kept.write_text(json.dumps(judge(minilm_folder(), tasks, folder)), encoding="utf-8")
+        partial = kept.with_suffix(".part")
+        partial.write_text(json.dumps(judge(minilm_folder(), tasks, folder)), encoding="utf-8")
+        partial.replace(kept)
     scores: list[dict[str, float]] = json.loads(kept.read_text(encoding="utf-8"))
     return scores
 

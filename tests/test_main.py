@@ -16,6 +16,7 @@ from llmagentos.config import Config
 from llmagentos.model import EmbeddingModel
 
 from .cli import CHINESE, ENGLISH, TINY, run, write_texts
+from .encoder.tiny import save_models
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +105,35 @@ def test_train_says_where_everything_is(tmp_path: Path) -> None:
     assert again.status == 0 and "BM25" in again.out
     assert json.loads((tmp_path / "scores.json").read_text())["results"]
     assert (tmp_path / "scores.html").read_text().startswith("<!doctype html>")
+
+
+def test_train_says_what_it_left_out_and_how_it_was_made(tmp_path: Path) -> None:
+    rows = [json.dumps({"𠮷": text}) for text in ENGLISH]
+    (tmp_path / "in.jsonl").write_text("\n".join([*rows, "broken", rows[0]]), encoding="utf-8")
+    out = tmp_path / "runs[v1]"
+    done = run("train", tmp_path / "in.jsonl", "--out", out, "--steps", "5", "--text-field", "𠮷", *TINY)
+    assert done.status == 0, done
+    assert "Left out: broken JSON line (1), exact duplicate (1)" in done.out
+    assert "Hardly trained" not in done.out
+    assert f"  model   {out}\n" in done.out and f"llmagentos evaluate {out} --baseline minilm" in done.out
+    text = (out / "config.toml").read_text(encoding="utf-8")
+    assert text.startswith("# llmagentos train INPUT... --encoder static --steps 5 --config config.toml\n")
+    config = Config.from_toml(text)
+    assert config.views.preset == "crop" and config.views.crop_max == 0.5 and config.views.word_swap == 0.0
+    assert config.tokens.vocabulary_size == max(300, EmbeddingModel.load(out).tokenizer.get_vocab_size())
+    again = run("train", tmp_path / "in.jsonl", "--out", tmp_path / "again", "--steps", "5", "--config",
+                out / "config.toml")  # fmt: skip
+    assert again.status == 0, again
+    weights = [(path / "model.safetensors").read_bytes() for path in (out, tmp_path / "again")]
+    assert weights[0] == weights[1]
+
+
+def test_a_transformer_on_little_text_gets_longer_crops(tmp_path: Path) -> None:
+    bert = save_models(tmp_path / "models")["bert"]
+    out = tmp_path / "model"
+    done = run("train", write_texts(tmp_path), "--out", out, "--encoder", bert, "--steps", "3", *TINY)
+    assert done.status == 0, done
+    assert Config.from_file(out / "config.toml").views.preset == "span"
 
 
 def test_little_text_is_trained_on_and_told(tmp_path: Path) -> None:

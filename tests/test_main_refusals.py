@@ -152,6 +152,26 @@ def test_an_out_that_cannot_be_made(refused: Callable[..., str]) -> None:
     assert "cannot be written" in refused("train", "texts.txt", "--out", "/proc/model")
 
 
+def test_names_that_cannot_be(refused: Callable[..., str], tmp_path: Path) -> None:
+    text = "This is a text where a path belongs. " * 10
+    for command in (
+        ["train", text, "--out", "new/model"],
+        ["train", "texts.txt", "--out", text],
+        [*TRAIN, "--encoder", text],
+        ["evaluate", text],
+        ["evaluate", "minilm", "--task", text],
+        ["views", text],
+    ):
+        assert "This is a text where a path belongs" in refused(*command)
+    assert "nouser" in refused("train", "~nouser/x.txt", "--out", "new/model")
+    assert "nouser" in refused(*TRAIN, "--encoder", "~nouser/x")
+    for out in ("/", "bad\udcff"):
+        assert "--out must be a new name in UTF-8" in refused("train", "texts.txt", "--out", out)
+    assert "cannot be its own baseline" in refused(
+        "evaluate", "minilm", "--task", _task(Path("t.tsv")), "--baseline", "minilm"
+    )
+
+
 def test_an_unknown_encoder(refused: Callable[..., str]) -> None:
     assert "no folder nobody/nothing" in refused(*TRAIN, "--encoder", "nobody/nothing")
     assert "no-such-model" in refused("views", "texts.txt", "--encoder", "no-such-model")
@@ -175,6 +195,9 @@ def _task(path: Path, rows: str = "5\ta cat\tthe cat\n0\ta cat\tthe sea\n") -> P
 def test_a_malformed_task(refused: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     assert "has no heldout.jsonl; say what to measure with --task" in refused("evaluate", "model")
+    for row in ('{"text": "no title"}', "[1]", "{broken"):
+        (tmp_path / "model" / "heldout.jsonl").write_text(row)
+        assert "heldout.jsonl is damaged" in refused("evaluate", "model")
     _task(tmp_path / "bad.tsv", "high\ta\tb\n")
     assert "bad.tsv, line 2" in refused("evaluate", "model", "--task", "bad.tsv")
     assert "there is no task at no.tsv" in refused("evaluate", "model", "--task", "no.tsv")

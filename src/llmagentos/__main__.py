@@ -1,9 +1,10 @@
 """The command line. Each command imports what it needs when it runs, so that --help is instant."""
 
 import errno
+import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -67,10 +68,11 @@ def demo(
     console.print(
         "Learning from the documentation of the Python packages installed here. No labels, no download."
     )
+    _check_outside(out, [])
     out = _free_name(out)
     with progress_bars(console) as show:
         trained = run(out, minutes=minutes, on_progress=show)
-    _summary(console, trained)
+    _summary(console, trained, timed=True)
 
 
 @app.command()
@@ -105,7 +107,7 @@ def train(
             resume=resume,
             on_progress=show,
         )
-    _summary(console, trained)
+    _summary(console, trained, timed=steps is None)
 
 
 @app.command()
@@ -135,6 +137,8 @@ def evaluate(
     tasks = [load_task(path) for path in task] if task else [_own_task(model)]
     loaded = EmbeddingModel.load(model)
     named = [name for name in baseline or [] if name in ("bm25", "tfidf")]
+    if model in (baseline or []):
+        raise InputError(f"{model} cannot be its own baseline; leave out --baseline {model}")
     others = {name: EmbeddingModel.load(name) for name in baseline or [] if name not in named}
     console = _console()
     with console.status("") as status:
@@ -159,13 +163,12 @@ def embed(
     out: Annotated[Path, Option(help="FILE.npy or FILE.parquet.", show_default=False)],
     text_field: _TextField = None,
 ) -> None:
-    """Write the vector of every text: rows of a .npy, or id, text and vector in a .parquet."""
+    """Write the vector of every text: rows of a .npy, or id, title, text and vector in a .parquet."""
     if out.suffix not in (".npy", ".parquet"):
         raise OutputError(f"--out must end in .npy or .parquet, got {out}; for example {out}.npy")
     if out.exists():
         raise OutputError(f"{out} exists already; choose another --out, or remove it first")
-    if out.suffix == ".parquet":
-        _check_outside(out, [input])
+    _check_outside(out, [input] if out.suffix == ".parquet" else [])
     settings = _config(None, None, text_field).corpus
     from llmagentos.corpus import read_documents
     from llmagentos.model import EmbeddingModel, write_embeddings
@@ -177,10 +180,14 @@ def embed(
         written = write_embeddings(
             loaded, documents, out, on_progress=lambda count: status.update(f"{count:,} texts")
         )
-    console.print(f"{written.num_texts:,} vectors of {loaded.dimension} numbers are in {out}", soft_wrap=True)
+    console.print(
+        f"{written.num_texts:,} vectors of {loaded.dimension} numbers are in {out}",
+        soft_wrap=True,
+        markup=False,
+    )
     if written.skipped:
-        reasons = ", ".join(f"{reason} ({count:,})" for reason, count in sorted(written.skipped.items()))
-        console.print(f"Without a vector, because they are no text: {reasons}", soft_wrap=True, markup=False)
+        without = f"Without a vector, because they are no text: {_counted(written.skipped)}"
+        console.print(without, soft_wrap=True, markup=False)
 
 
 @app.command()
@@ -205,7 +212,7 @@ def views(
     console.print(shown)
     if html is not None:
         write_views_page(shown, html)
-        console.print(f"\nThe page is {html}", soft_wrap=True)
+        console.print(f"\nThe page is {html}", soft_wrap=True, markup=False)
 
 
 @corpus_app.command("build")
@@ -286,8 +293,12 @@ def _config(file: Path | None, settings: list[str] | None, text_field: str | Non
     loaded = Config() if file is None else Config.from_file(file)
     given = list(settings or [])
     if text_field is not None:
-        given.append(f"corpus.text_field={json.dumps(text_field)}")
+        given.append(f"corpus.text_field={json.dumps(text_field, ensure_ascii=False)}")
     return loaded.override(given) if given else loaded
+
+
+def _counted(reasons: Mapping[str, int]) -> str:
+    return ", ".join(f"{reason} ({count:,})" for reason, count in sorted(reasons.items()))
 
 
 def _own_task(model: str) -> "RetrievalTask":
@@ -303,9 +314,11 @@ def _own_task(model: str) -> "RetrievalTask":
 
 
 def _check_outside(out: Path, inputs: Sequence[str]) -> None:
-    """Refuse a place from which a later run would read this run's output as text."""
+    """Refuse a name that nothing can have, and a place where a later run would read the output as text."""
+    if not out.resolve().name or os.fsencode(out).decode("utf-8", "replace") != str(out):
+        raise OutputError(f"--out must be a new name in UTF-8, got {str(out)!r}; for example --out my-model")
     for given in inputs:
-        folder = Path(given).expanduser()
+        folder = Path(os.path.expanduser(given))
         if given != "-" and folder.is_dir() and folder.resolve() in out.resolve().parents:
             raise OutputError(
                 f"--out {out} lies inside the input {given}, where the next run would read it as text; "
@@ -338,7 +351,7 @@ def _free_name(out: Path) -> Path:
     return free
 
 
-def _summary(console: "Console", trained: "TrainedModel") -> None:
+def _summary(console: "Console", trained: "TrainedModel", *, timed: bool) -> None:
     console.print()
     if trained.trials:
         console.print(
@@ -348,13 +361,17 @@ def _summary(console: "Console", trained: "TrainedModel") -> None:
         for trial in trained.trials:
             console.print(f"  {trial}", highlight=False, soft_wrap=True)
         console.print()
+    if trained.dropped:
+        left_out = f"Left out: {_counted(trained.dropped)}\n"
+        console.print(left_out, soft_wrap=True, markup=False, highlight=False)
     if trained.report is None:
         console.print("Too few texts were held out to measure anything; more text gives a report.")
     else:
         console.print(trained.report)
-    if trained.result.steps <= _HARDLY_TRAINED:
+    if timed and trained.result.steps <= _HARDLY_TRAINED:
         console.print(
-            "[yellow]Hardly trained:[/] the time was over before training began; give more --minutes."
+            f"[yellow]Hardly trained:[/] there was time for {trained.result.steps} steps only; "
+            "give more --minutes."
         )
     console.print(
         f"\nDone in {trained.seconds / 60:.1f} minutes: {trained.result.steps:,} steps, "
@@ -365,14 +382,14 @@ def _summary(console: "Console", trained: "TrainedModel") -> None:
     if trained.report is not None:
         rows.append(("report", trained.html))
     for name, path in rows:
-        console.print(f"  {name:<8}{path}", highlight=False, soft_wrap=True)
+        console.print(f"  {name:<8}{path}", highlight=False, soft_wrap=True, markup=False)
     console.print("\nNext:")
     for command in (
         f"llmagentos evaluate {trained.path} --baseline minilm",
         f"llmagentos embed {trained.path} YOUR_TEXTS.jsonl --out vectors.npy",
         "llmagentos train YOUR_TEXTS.jsonl --out my-model --minutes 5",
     ):
-        console.print(f"  {command}", highlight=False, soft_wrap=True)
+        console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
 
 
 def main() -> None:
@@ -383,9 +400,16 @@ def main() -> None:
     except LLMAgentOSError as error:
         _fail(str(error))
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            _fail(f"the disk (or the quota) is full ({error}); free some space and run the command again")
+        if error.errno == errno.ENAMETOOLONG:
+            name = str(error.filename)
+            _fail(
+                f"the name {name[:40]!r}... has {len(name):,} characters, too many; give a path, not a text"
+            )
+        if error.filename is None:
             raise
-        _fail(f"the disk (or the quota) is full ({error}); free some space and run the command again")
+        _fail(f"{error.filename} cannot be used ({error.strerror}); check the path and its permissions")
 
 
 def _stop(signum: int, frame: FrameType | None) -> NoReturn:

@@ -244,3 +244,26 @@ def raising(error: Exception) -> Callable[..., str]:
         raise error
 
     return download
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("config.json", "[]"),
+        ("config.json", '{"model_type": "bert", "hidden_size": null}'),
+        ("config.json", '{"model_type": "bert", "hidden_size": "many"}'),
+        ("tokenizer_config.json", "[]"),
+    ],
+)
+def test_a_damaged_transformer_folder(bert: Path, file: str, content: str) -> None:
+    (bert / file).write_text(content)
+    with pytest.raises(ModelError, match=r"cannot be loaded|damaged"):
+        load_encoder(bert)
+
+
+def test_a_default_prompt_is_refused(static: Path) -> None:
+    file = static / "config_sentence_transformers.json"
+    settings = json.loads(file.read_text())
+    file.write_text(json.dumps(settings | {"prompts": {"query": "find: "}, "default_prompt_name": "query"}))
+    with pytest.raises(ModelError, match="the prompt 'query' before every text, which is not supported"):
+        load_encoder(static)

@@ -104,3 +104,9 @@ def test_a_static_model_needs_neither_transformers_nor_sentence_transformers(
         [sys.executable, "-c", code, str(folder)], capture_output=True, text=True, check=True
     )
     assert result.stdout.strip() == "set()"
+
+
+def test_half_a_character_is_refused() -> None:
+    model = EmbeddingModel(StaticEncoder(word_tokenizer(), dimension=4))
+    with pytest.raises(InputError, match="half a character"):
+        model.encode(["whole", "half \ud800"])

@@ -8,9 +8,11 @@ from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
 
 from llmagentos.config import Config
+from llmagentos.corpus import Document
 from llmagentos.errors import InputError, OutputError
 from llmagentos.model import EmbeddingModel
-from llmagentos.pipeline import train
+from llmagentos.pipeline import Update, _related_words, _train, demo, train
+from llmagentos.tokens import TokenStore
 
 from ..cli import CHINESE, ENGLISH, write_texts
 from ..dying import killed_at
@@ -116,6 +118,80 @@ def test_a_resumed_model_is_the_same_in_sentence_transformers(
         theirs = SentenceTransformer(str(folder), device="cpu").encode([*ENGLISH, *CHINESE])
         ours = EmbeddingModel.load(folder, device="cpu").encode([*ENGLISH, *CHINESE])
         assert np.abs(ours - theirs).max() <= 1e-5
+
+
+def test_a_run_that_cannot_go_on_keeps_what_it_found(texts: Path, tmp_path: Path) -> None:
+    out, work = tmp_path / "model", tmp_path / "model.partial"
+    _killed_at(("tokens", 0), texts, out, "static")  # the corpus is built, and there is no checkpoint yet
+    other = CONFIG.override(["loss.temperature=0.07"])
+    with pytest.raises(InputError, match=r"temperature was 0\.05 and is now 0\.07; go on with the same"):
+        train([texts], out, config=other, steps=STEPS, resume=True)
+    assert (work / "corpus" / "manifest.json").exists()
+
+
+def test_folders_of_others_are_not_touched(texts: Path, tmp_path: Path) -> None:
+    work = tmp_path / "mine.partial"
+    work.mkdir()
+    (work / "thesis.txt").write_text("years of work")
+    for resume in (False, True):
+        with pytest.raises(OutputError, match=r"mine\.partial is in the way and is not of a run; move it"):
+            train([texts], tmp_path / "mine", config=CONFIG, steps=STEPS, resume=resume)
+    assert (work / "thesis.txt").read_text() == "years of work"
+    (tmp_path / "file.partial").write_text("no folder")
+    with pytest.raises(OutputError, match=r"file\.partial is in the way"):
+        train([texts], tmp_path / "file", config=CONFIG, steps=STEPS)
+
+
+def test_two_runs_do_not_work_in_one_folder(texts: Path, tmp_path: Path) -> None:
+    refusals: list[str] = []
+
+    def start_another(update: Update) -> None:
+        if update.stage == "training" and not refusals:
+            for resume in (False, True):
+                with pytest.raises(OutputError) as refused:
+                    train([texts], tmp_path / "model", config=CONFIG, steps=STEPS, resume=resume)
+                refusals.append(str(refused.value))
+
+    train([texts], tmp_path / "model", config=CONFIG, steps=STEPS, on_progress=start_another)
+    assert len(refusals) == 2
+    assert all("another run is at work in" in one and "kept" not in one for one in refusals)
+    assert (tmp_path / "model" / "model.safetensors").exists()
+
+
+def test_related_words_are_learned_once_a_run(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learned: list[int] = []
+
+    def learn(store: TokenStore) -> dict[str, list[str]]:
+        learned.append(len(store))
+        return {"fox": ["dog", "cat"], "river": ["fence"]}
+
+    monkeypatch.setattr(_related_words, "learn_related_words", learn)
+    config = CONFIG.override(["views.word_replacement=0.5"])
+
+    def stop(update: Update) -> None:
+        if update.stage == "training" and update.done >= 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train([texts], tmp_path / "model", config=config, steps=STEPS, on_progress=stop)
+    train([texts], tmp_path / "model", config=config, steps=STEPS, resume=True)
+    assert len(learned) == 1
+
+
+def test_a_demo_that_is_stopped_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(
+        _train, "harvest_python_docs", lambda: (Document(id=text, text=text) for text in ENGLISH)
+    )
+
+    def stop(update: Update) -> None:
+        if update.stage == "training" and update.done >= 25:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        demo(tmp_path / "demo", minutes=5, on_progress=stop)
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_finished_run_has_nothing_to_go_on_with(texts: Path, tmp_path: Path) -> None:

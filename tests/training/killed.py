@@ -28,7 +28,7 @@ from llmagentos.tokens import TokensConfig, TokenStore, train_tokenizer
 from llmagentos.training import (
     Budget,
     Metrics,
-    TrainingConfig,
+    ResolvedTrainingConfig,
     _checkpoint,
     latest_checkpoint,
     read_metrics,
@@ -55,7 +55,7 @@ EVERYTHING = ViewsConfig(
 RELATED = {word: [other] for text in make_texts(8) for word, other in pairwise(text.split())}
 
 
-def build(case: str) -> tuple[Encoder, TrainingConfig]:
+def build(case: str) -> tuple[Encoder, ResolvedTrainingConfig]:
     """The encoder and the settings of a case: static or bert, adamw or sgd."""
     kind, optimizer = case.split("-")
     torch.manual_seed(0)
@@ -79,7 +79,7 @@ def build(case: str) -> tuple[Encoder, TrainingConfig]:
 
 def run(
     encoder: Encoder,
-    config: TrainingConfig,
+    config: ResolvedTrainingConfig,
     store: TokenStore,
     folder: Path,
     *,

@@ -1,7 +1,6 @@
 """Small texts, stores and encoders that can be trained in a second, the same in every process."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -14,7 +13,7 @@ from llmagentos.corpus import Document
 from llmagentos.encoder import Encoder, StaticEncoder
 from llmagentos.loss import NTXentLoss
 from llmagentos.tokens import TokenStore, build_store
-from llmagentos.training import Budget, TrainingConfig, TrainingResult, train_encoder
+from llmagentos.training import Budget, ResolvedTrainingConfig, TrainingConfig, TrainingResult, train_encoder
 from llmagentos.views import Views, ViewsConfig
 
 TOPICS, ENDINGS = "bdfgklmn", [f"{'aeiou'[n % 5]}{letter}o" for n, letter in enumerate("bcdfgklmnprs")]
@@ -56,8 +55,9 @@ def static(tokenizer: Tokenizer, dimension: int = 16) -> StaticEncoder:
     return StaticEncoder(tokenizer, dimension)
 
 
-CONFIG = TrainingConfig(batch_size=16, learning_rate=0.01, max_tokens=20, warmup_steps=3, checkpoint_steps=5)
-CONFIG = replace(CONFIG.resolved(pretrained=False), precision="fp32")
+CONFIG = TrainingConfig(
+    batch_size=16, learning_rate=0.01, max_tokens=20, warmup_steps=3, checkpoint_steps=5, precision="fp32"
+).resolved(pretrained=False)
 VIEWS = ViewsConfig(preset="paragraph", word_swap=0.2, sentence_reordering=0.5)
 
 
@@ -66,7 +66,7 @@ def train(
     store: TokenStore,
     folder: Path,
     *,
-    config: TrainingConfig = CONFIG,
+    config: ResolvedTrainingConfig = CONFIG,
     views: Views | None = None,
     budget: Budget | None = None,
     steps: int = 12,

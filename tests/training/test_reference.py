@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pytest
 
 from llmagentos.tokens import TokenBatch, TokenStore
-from llmagentos.training import TrainingConfig, read_metrics
+from llmagentos.training import ResolvedTrainingConfig, read_metrics
 from llmagentos.training._order import batch_at
 from llmagentos.views import Views
 
@@ -45,14 +45,14 @@ def loss_and_gradient(h: Array, hashes: npt.NDArray[np.uint64]) -> tuple[float, 
 
 
 def reference(
-    store: TokenStore, views: Views, table: Array, config: TrainingConfig
+    store: TokenStore, views: Views, table: Array, config: ResolvedTrainingConfig
 ) -> tuple[list[float], Array]:
     """Losses of all steps and the table at the end."""
     losses, first, second, momentum = [], np.zeros_like(table), np.zeros_like(table), np.zeros_like(table)
-    batch_size, peak, warmup = config.batch_size or 0, config.learning_rate or 0.0, STEPS // 10
+    batch_size, peak, warmup = config.batch_size, config.learning_rate, STEPS // 10
     for step in range(STEPS):
         epoch, indices = batch_at(step, batch_size=batch_size, size=len(store), seed=config.seed)
-        pairs = views.views(indices, seed=config.seed, epoch=epoch, max_tokens=config.max_tokens or 0)
+        pairs = views.views(indices, seed=config.seed, epoch=epoch, max_tokens=config.max_tokens)
         h = np.concatenate([encode(table, pairs.a), encode(table, pairs.b)])
         loss, dh = loss_and_gradient(h, pairs.hashes)
         losses.append(loss)
@@ -85,7 +85,7 @@ def reference(
     ],
     ids=["adamw", "sgd"],
 )
-def test_six_steps(tmp_path: Path, config: TrainingConfig) -> None:
+def test_six_steps(tmp_path: Path, config: ResolvedTrainingConfig) -> None:
     # 40 different texts among 100: most batches hold the same text twice.
     store = make_store(tmp_path / "store", make_texts(40) * 2 + make_texts(20))
     encoder, views = static(store.tokenizer), Views(store, VIEWS)

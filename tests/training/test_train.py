@@ -24,6 +24,7 @@ from llmagentos.training import (
     read_state,
     train_encoder,
 )
+from llmagentos.training._schedule import learning_rate_at
 from llmagentos.views import ViewBatch, Views, ViewsConfig
 from tests.encoder.tiny import tiny_bert, tiny_modernbert
 
@@ -168,6 +169,47 @@ def test_lower_precisions_stay_near_fp32(tmp_path: Path, precision: Any) -> None
     assert losses[0] == pytest.approx(losses[1], rel=0.1)
 
 
+class OverflowsOnce(Spoilt):
+    """A static encoder with an infinite gradient at one step."""
+
+    def forward(self, tokens: Tensor, offsets: Tensor) -> Tensor:
+        h: Tensor = self.static(tokens, offsets)
+        self._left -= 1
+        return self._spoil(h) if self._left == 0 else h
+
+
+def test_fp16_skips_a_step_that_overflows_and_goes_on_exactly(store: TokenStore, folder: Path) -> None:
+    def build(at: int) -> OverflowsOnce:
+        return OverflowsOnce(store.tokenizer, Spoil("infinite gradient"), from_step=at)
+
+    def stop(row: Metrics) -> None:
+        if row.step == 7:
+            raise KeyboardInterrupt
+
+    config = replace(CONFIG, precision="fp16", checkpoint_steps=1)
+    whole = build(4)
+    train(whole, store, folder, config=config)
+    rows = read_metrics(folder / "metrics.jsonl")
+    assert [row.step for row in rows if not np.isfinite(row.gradient_norm)] == [4]
+    assert all(np.isfinite(row.loss) for row in rows) and rows[-1].step == 12
+    checkpoint = latest_checkpoint(folder / "checkpoints")
+    assert checkpoint is not None and read_state(checkpoint).gradient_scale["scale"] == 2.0**15
+    other = folder.with_name("other")
+    with pytest.raises(KeyboardInterrupt):
+        train(build(4), store, other, config=config, on_metrics=stop)
+    resumed = build(100)
+    train(resumed, store, other, config=config, resume=True)
+    assert same_weights(resumed, whole)
+
+
+def test_fp16_stops_where_no_scale_helps(store: TokenStore, folder: Path) -> None:
+    encoder = Spoilt(store.tokenizer, Spoil("infinite gradient"), from_step=4)
+    config = replace(CONFIG, precision="fp16")
+    # 2^16 is halved at each of the steps 4, 5, ... and is below 1 after step 20.
+    with pytest.raises(NonFiniteLossError, match=r"length became (nan|inf) at step 20; .*precision=fp32"):
+        train(encoder, store, folder, config=config, steps=40)
+
+
 # What stops a run.
 
 
@@ -273,6 +315,19 @@ def test_a_deadline_becomes_a_number_of_steps(
     assert rows[-1].learning_rate < 0.01 * (2 / total if total > 20 else 1)
 
 
+def test_the_warm_up_is_a_tenth_of_a_run_whose_steps_are_not_known_yet(
+    monkeypatch: pytest.MonkeyPatch, store: TokenStore, folder: Path
+) -> None:
+    """100 epochs would be 2,500 steps; there is time for 40, and the first step is a slow one."""
+    config = replace(CONFIG, batch_size=4, max_tokens=6, max_epochs=100, warmup_steps=50)
+    rows = run_on_a_clock(monkeypatch, store, folder, lambda step: 1.0 if step else 9.0, 48.5, config=config)
+    assert rows[-1].step == 40
+    rates = [row.learning_rate / 0.01 for row in rows]
+    expected = [learning_rate_at(step, peak=1, warmup_steps=50, total_steps=40) for step in range(40)]
+    assert rates[0] <= expected[0] / 5  # nothing is known yet
+    assert rates[2:] == pytest.approx(expected[2:], rel=0.05)
+
+
 def test_a_resumed_run_keeps_its_number_of_steps(
     monkeypatch: pytest.MonkeyPatch, store: TokenStore, folder: Path
 ) -> None:
@@ -311,6 +366,14 @@ def test_a_run_killed_before_its_deadline_was_resolved_still_ends_by_it(
 
 
 # Going on.
+
+
+def test_another_number_of_steps_is_refused(store: TokenStore, folder: Path) -> None:
+    train(static(store.tokenizer), store, folder, steps=12)
+    with pytest.raises(TrainingError, match=r"has 12 steps, got 20; .*without --steps, or train anew"):
+        train(static(store.tokenizer), store, folder, steps=20, resume=True)
+    again = train(static(store.tokenizer), store, folder, budget=Budget(deadline=1.0), resume=True)
+    assert again.steps == 12
 
 
 def test_other_settings_are_refused(store: TokenStore, folder: Path, tmp_path: Path) -> None:

@@ -58,11 +58,12 @@ def read_modules(folder: Path) -> FolderModules:
         The encoder's kind, place, pooling and limits.
 
     Raises:
-        ModelError: A stage, or a pooling, that would change the vectors and is not supported here, or a
-            file that is damaged.
+        ModelError: A stage, a pooling or a default prompt that would change the vectors and is not
+            supported here, or a file that is damaged.
     """
     if not (folder / "modules.json").exists():
         return FolderModules(is_static=False, encoder_folder=folder)
+    _refuse_default_prompt(folder / "config_sentence_transformers.json")
     modules = _read_stages(folder)
     kinds = [kind for kind, _ in modules]
     if kinds[:1] == ["StaticEmbedding"] and set(kinds[1:]) <= {"Normalize"}:
@@ -187,6 +188,16 @@ def read_json(file: Path, kind: type[_Content]) -> _Content:
 def write_json(file: Path, content: Any) -> None:
     """Write `content` as readable JSON."""
     file.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def _refuse_default_prompt(file: Path) -> None:
+    name = read_json(file, dict).get("default_prompt_name") if file.exists() else None
+    if name:
+        raise ModelError(
+            f"{file} puts the prompt {name!r} before every text, which is not supported: the vectors would "
+            "not be sentence-transformers'; set default_prompt_name to null, and put the prompt before the "
+            "texts yourself"
+        )
 
 
 def _read_stages(folder: Path) -> list[tuple[str, Path]]:

@@ -79,7 +79,7 @@ class EmbeddingModel:
             has no special tokens.
 
         Raises:
-            InputError: One string instead of a list, or something that is no string.
+            InputError: One string instead of a list, or something that is no string, or no Unicode text.
         """
         if isinstance(texts, str):
             raise InputError("texts must be a list of strings, got one string; put it in brackets: [text]")
@@ -87,7 +87,13 @@ class EmbeddingModel:
         start = 0
         while start < len(texts):
             stop = _chunk_end(texts, start)
-            vectors[start:stop] = self._encode_chunk(list(texts[start:stop]))
+            try:
+                vectors[start:stop] = self._encode_chunk(list(texts[start:stop]))
+            except TypeError as error:  # what tokenizers says to a string that cannot be UTF-8
+                raise InputError(
+                    f"a text at position {start} to {stop - 1} holds half a character (a lone surrogate); "
+                    "repair it, for example with text.encode('utf-8', 'replace').decode()"
+                ) from error
             start = stop
         return vectors
 

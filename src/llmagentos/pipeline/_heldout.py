@@ -5,6 +5,7 @@ from typing import Final
 
 import orjson
 
+from llmagentos.errors import InputError
 from llmagentos.evaluation import RetrievalTask
 
 _FEWEST_HELDOUT: Final = 10
@@ -21,16 +22,19 @@ def heldout_task(path: Path, limit: int) -> RetrievalTask | None:
         limit: most rows in the task; the order of the file is random (by SHA-256).
 
     Returns:
-        The task, or None where fewer than 10 texts are held out.
+        The task, or None where it would have fewer than 10 queries.
+
+    Raises:
+        InputError: the file is damaged.
     """
-    rows = [orjson.loads(line) for line in path.read_bytes().splitlines()[:limit]]
-    titled = [row for row in rows if row["title"]]
-    if max(len(titled), len(rows) // 2) < _FEWEST_HELDOUT:
-        return None
+    rows = [_title_and_text(path, line) for line in path.read_bytes().splitlines()[:limit]]
+    titled = [(title, text) for title, text in rows if title]
     if 2 * len(titled) >= len(rows):
-        name, pairs = "held-out title -> text", [(row["title"], row["text"]) for row in titled]
+        name, pairs = "held-out title -> text", titled
     else:
-        name, pairs = "held-out beginning -> rest", [_cut(row["text"]) for row in rows]
+        name, pairs = "held-out beginning -> rest", [_cut(text) for _, text in rows]
+    if len(pairs) < _FEWEST_HELDOUT:
+        return None
     ids = tuple(str(index) for index in range(len(pairs)))
     return RetrievalTask(
         name=name,
@@ -41,6 +45,16 @@ def heldout_task(path: Path, limit: int) -> RetrievalTask | None:
         relevant=tuple({one: 1} for one in ids),
         primary="mrr@10",
     )
+
+
+def _title_and_text(path: Path, line: bytes) -> tuple[str, str]:
+    try:
+        row = orjson.loads(line)
+        return str(row["title"]), str(row["text"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path} is damaged: a row is no object with title and text; say what to measure with --task PATH"
+        ) from error
 
 
 def _cut(text: str) -> tuple[str, str]:

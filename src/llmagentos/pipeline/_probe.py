@@ -20,9 +20,8 @@ from llmagentos.corpus import Document
 from llmagentos.encoder import Encoder
 from llmagentos.loss import NTXentLoss
 from llmagentos.model import EmbeddingModel
-from llmagentos.tokens import TokenStore
-from llmagentos.training import Budget, TrainingConfig, autocast_to, train_encoder
-from llmagentos.views import Preset, Views, ViewsConfig
+from llmagentos.training import Budget, ResolvedTrainingConfig, autocast_to, train_encoder
+from llmagentos.views import Preset, Views
 
 RECIPES: Final[tuple[Preset, ...]] = ("span", "dropout")
 _NUM_TEXTS: Final = 200
@@ -63,11 +62,11 @@ def probe_texts(documents: Iterable[Document]) -> list[Document]:
 
 def choose_views(
     encoder: Encoder,
-    store: TokenStore,
+    num_texts: int,
     texts: Sequence[Document],
-    views: ViewsConfig,
+    views_of: Callable[[Preset], Views],
     loss: NTXentLoss,
-    config: TrainingConfig,
+    config: ResolvedTrainingConfig,
     folder: Path,
     *,
     on_trial: Callable[[Trial], None],
@@ -76,9 +75,9 @@ def choose_views(
 
     Args:
         encoder: the start; as it was when this returns.
-        store: what is trained on; does not hold `texts`.
+        num_texts: what is trained on, without `texts`.
         texts: from `probe_texts`.
-        views: its rates override every preset's.
+        views_of: makes the views of a preset.
         loss: of the run.
         config: of the run; the trials take a quarter of its batch, to leave time for the run itself.
         folder: for the trials' own files; removed.
@@ -88,12 +87,11 @@ def choose_views(
         The trials, best first.
     """
     start = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
-    brief = replace(config, batch_size=max(2, (config.batch_size or 2) // 4))
+    brief = replace(config, batch_size=max(2, config.batch_size // 4))
     before = _matching_cross_entropy(encoder, texts, loss.temperature, config)
     trials: list[Trial] = []
     for preset in RECIPES:
-        trial_views = Views(store, replace(views, preset=preset))
-        train_encoder(encoder, trial_views, len(store), loss, brief, Budget(steps=_STEPS), folder)
+        train_encoder(encoder, views_of(preset), num_texts, loss, brief, Budget(steps=_STEPS), folder)
         after = _matching_cross_entropy(encoder, texts, loss.temperature, config)
         trials.append(Trial(preset=preset, before=before, after=after))
         on_trial(trials[-1])
@@ -103,7 +101,7 @@ def choose_views(
 
 
 def _matching_cross_entropy(
-    encoder: Encoder, texts: Sequence[Document], temperature: float, config: TrainingConfig
+    encoder: Encoder, texts: Sequence[Document], temperature: float, config: ResolvedTrainingConfig
 ) -> float:
     model = EmbeddingModel(encoder)
     queries, bodies = zip(*map(_query_and_body, texts), strict=True)

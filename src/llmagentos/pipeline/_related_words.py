@@ -9,7 +9,7 @@ from typing import Final
 from llmagentos.config import Config
 from llmagentos.corpus import Corpus, disk_errors
 from llmagentos.errors import InputError
-from llmagentos.tokens import build_store, train_tokenizer
+from llmagentos.tokens import TokenStore, build_store, train_tokenizer
 from llmagentos.views import learn_related_words, read_dictionary, write_dictionary
 
 RELATED_WORDS_NAME: Final = "related-words.tsv"
@@ -35,12 +35,33 @@ def related_words(corpus: Corpus, config: Config) -> dict[str, list[str]]:
         return read_dictionary(path)
     with TemporaryDirectory() as folder:
         tokenizer = train_tokenizer(corpus.training(), config.tokens)
-        related = learn_related_words(build_store(corpus.training(), tokenizer, Path(folder) / "store"))
-    partial = path.with_name(f".{path.name}.partial")
-    with disk_errors(path, partial):
-        write_dictionary(related, partial)
-        partial.rename(path)
-    return related
+        return related_words_of(build_store(corpus.training(), tokenizer, Path(folder) / "store"), path)
+
+
+def related_words_of(store: TokenStore, path: Path) -> dict[str, list[str]]:
+    """The related words of a token store: from `path`, or learned now and written there.
+
+    A run that goes on reads what it learned before: learned again with another number of threads, the
+    last bits of the decomposition differ.
+
+    Args:
+        store: at least 1,000,000 words.
+        path: of the dictionary.
+
+    Returns:
+        As `related_words`.
+
+    Raises:
+        InputError: the store is too small.
+        OutputError: the file cannot be written.
+    """
+    if not path.exists():
+        related = learn_related_words(store)
+        partial = path.with_name(f".{path.name}.partial")
+        with disk_errors(path, partial):
+            write_dictionary(related, partial)
+            partial.rename(path)
+    return read_dictionary(path)
 
 
 def related_to(word: str, related: dict[str, list[str]]) -> list[str]:

@@ -1,5 +1,6 @@
 """What a finished run says of itself: scores on held-out text, a page, a model card."""
 
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -37,6 +38,7 @@ class Story:
     """A finished training run, as the reports tell it."""
 
     encoder: str
+    static: bool
     config: Config
     corpus: Corpus
     store: TokenStore
@@ -84,9 +86,8 @@ def model_card(story: Story, report: EvaluationReport | None) -> ModelCard:
     manifest = story.corpus.manifest
     names = ", ".join(Path(one.path).name or one.path for one in manifest.inputs[:5]) or "a stream of texts"
     more = len(manifest.inputs) - 5
-    static = story.encoder == "static"
     return ModelCard(
-        name=f"LLMAgentOS {story.encoder if static else Path(story.encoder).name}",
+        name=f"LLMAgentOS {Path(story.encoder).name}",
         summary=(
             f"Embeds texts for search, clustering and comparison. Learned without labels from "
             f"{story.store.num_documents:,} texts ({story.store.num_tokens:,} tokens) by contrastive "
@@ -113,7 +114,7 @@ def model_card(story: Story, report: EvaluationReport | None) -> ModelCard:
             "It knows the language and the subjects of its training text; on others, measure before use.",
             *(
                 ("It adds up word vectors: the order of words, and so who did what to whom, is lost.",)
-                if static
+                if story.static
                 else ()
             ),
             "Held-out texts come from the same source as the training texts; other sources score lower.",
@@ -130,7 +131,9 @@ def _titles(story: Story) -> str:
 def _base_model(encoder: str) -> str:
     if encoder == "static":
         return ""
-    return "sentence-transformers/all-MiniLM-L6-v2" if encoder == "minilm" else Path(encoder).name
+    if encoder == "minilm":
+        return "sentence-transformers/all-MiniLM-L6-v2"
+    return "" if Path(encoder).is_dir() else encoder  # a folder of this machine says nothing to others
 
 
 def _card_score(result: TaskResult) -> CardScore:
@@ -159,7 +162,7 @@ def write_reports(
     config.toml, heldout.jsonl, manifest.json (of the corpus), metrics.jsonl, tensorboard/, and with
     held-out text report.json and report.html.
     """
-    (folder / "config.toml").write_text(story.config.to_toml(), encoding="utf-8")
+    (folder / "config.toml").write_text(_with_command(story), encoding="utf-8")
     shutil.copy(story.corpus.path / "manifest.json", folder / "manifest.json")
     shutil.copy(story.work / "heldout.jsonl", folder / "heldout.jsonl")
     shutil.copy(story.work / "run" / "metrics.jsonl", folder / "metrics.jsonl")
@@ -179,6 +182,18 @@ def write_reports(
         text_map=text_map(after.encode(texts), _labels(task.queries[:_MAPPED_TEXTS])),
     )
     on_progress(Update(stage="report", done=1, total=1))
+
+
+def _with_command(story: Story) -> str:
+    """The configuration, and what the command line said beside it."""
+    given = (
+        "\n".join(f"#   {json.dumps(one.path, ensure_ascii=False)}" for one in story.corpus.manifest.inputs)
+        or "#   (a stream)"
+    )
+    return (
+        f"# llmagentos train INPUT... --encoder {story.encoder} --steps {story.result.steps} "
+        f"--config config.toml\n# where INPUT... was\n{given}\n\n{story.config.to_toml()}"
+    )
 
 
 def _facts(story: Story) -> dict[str, object]:

@@ -5,8 +5,9 @@ inputs -> corpus -> tokens -> views -> encoder -> loss -> training -> model -> e
 
 import json
 import math
+import shutil
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from llmagentos.model import EmbeddingModel, export_model
 from llmagentos.pipeline._heldout import heldout_task
 from llmagentos.pipeline._probe import Trial, choose_views, probe_texts
 from llmagentos.pipeline._progress import OnProgress, Update, silent
+from llmagentos.pipeline._related_words import RELATED_WORDS_NAME, related_words_of
 from llmagentos.pipeline._report import (
     Remembering,
     Story,
@@ -32,8 +34,15 @@ from llmagentos.pipeline._report import (
 )
 from llmagentos.pipeline._workspace import publish, remember_settings, workspace
 from llmagentos.tokens import StoreProgress, TokenStore, build_store, train_tokenizer
-from llmagentos.training import Budget, Metrics, TrainingResult, train_encoder
-from llmagentos.views import Preset, Views
+from llmagentos.training import (
+    Budget,
+    Metrics,
+    ResolvedTrainingConfig,
+    TrainingConfig,
+    TrainingResult,
+    train_encoder,
+)
+from llmagentos.views import Views, ViewsConfig
 
 # What the map, the neighbours and the files of the report take beyond the embedding of their texts.
 _REPORT_SECONDS = 20.0
@@ -55,6 +64,7 @@ class TrainedModel:
         report: its scores on held-out text, with floors and the encoder before training; None where
             the held-out part is too small to measure anything.
         trials: of the probe that chose the views, best first; empty where none was needed.
+        dropped: what was left out of the corpus, by reason.
         result: steps, epochs and seconds of the training.
         seconds: of the whole run.
     """
@@ -62,6 +72,7 @@ class TrainedModel:
     path: Path
     report: EvaluationReport | None
     trials: Sequence[Trial]
+    dropped: Mapping[str, int]
     result: TrainingResult
     seconds: float
 
@@ -109,7 +120,8 @@ def train(
         device = "cuda" if torch.cuda.is_available() else "cpu"
         pretrained = None if encoder == "static" else load_encoder(encoder).to(device)
         transforms = pretrained is not None and not isinstance(pretrained, StaticEncoder)
-        config = replace(config, training=config.training.resolved(pretrained=transforms))
+        training = config.training.resolved(pretrained=transforms)
+        config = replace(config, training=TrainingConfig(**asdict(training)))
         remember_settings(work, {"inputs": _names(inputs), "encoder": encoder, **config.sections()})
         loss = NTXentLoss(config.loss.temperature)
 
@@ -119,17 +131,21 @@ def train(
         task = heldout_task(work / "heldout.jsonl", limit)
         probed = _probed_texts(corpus, config) if transforms else []
         store = _tokens(corpus, pretrained, probed, work / "store", config, on_progress)
+        training = replace(training, batch_size=min(training.batch_size, len(store)))
+        related = _related(store, config, work)
         model = pretrained or _new_static(store, config).to(device)
-        trials = _trials(model, store, probed, loss, config, work, on_progress)
-        config = replace(config, views=replace(config.views, preset=_preset(config, trials)))
+        trials = _trials(model, store, related, probed, loss, config, training, work, on_progress)
+        preset = config.views.preset or (trials[0].preset if trials else "span" if transforms else "crop")
+        views = Views(store, replace(config.views, preset=preset), related=related)
+        config = _settled(config, store if pretrained is None else None, views, training)
 
         deadline = None if steps else _deadline(began, minutes, model, task)
         result = train_encoder(
             model,
-            Views(store, config.views),
+            views,
             len(store),
             loss,
-            config.training,
+            training,
             Budget(steps=steps, deadline=deadline),
             work / "run",
             recipe={"encoder": encoder, "corpus": corpus.manifest.fingerprint, "config": config.to_toml()},
@@ -143,6 +159,7 @@ def train(
         report = None if task is None else measure(after, before, task, on_progress)
         story = Story(
             encoder=encoder,
+            static=not transforms,
             config=config,
             corpus=corpus,
             store=store,
@@ -153,8 +170,14 @@ def train(
         finished = export_model(model, work / "model", card=model_card(story, report))
         write_reports(finished, story, task, report, before, after, on_progress)
         publish(finished, out)
-    seconds = time.monotonic() - began
-    return TrainedModel(path=out, report=report, trials=trials, result=result, seconds=seconds)
+    return TrainedModel(
+        path=out,
+        report=report,
+        trials=trials,
+        dropped=corpus.manifest.dropped,
+        result=result,
+        seconds=time.monotonic() - began,
+    )
 
 
 def demo(out: str | Path, *, minutes: float, on_progress: OnProgress = silent) -> TrainedModel:
@@ -169,7 +192,12 @@ def demo(out: str | Path, *, minutes: float, on_progress: OnProgress = silent) -
         As `train`.
     """
     config = Config().override(["corpus.heldout_fraction=0.1"])
-    return train(harvest_python_docs(), out, config=config, minutes=minutes, on_progress=on_progress)
+    try:
+        return train(harvest_python_docs(), out, config=config, minutes=minutes, on_progress=on_progress)
+    except BaseException:
+        # What is learned from changes with every package that is installed, so there is no going on.
+        shutil.rmtree(Path(out).with_name(Path(out).name + ".partial"), ignore_errors=True)
+        raise
 
 
 def _corpus(
@@ -247,9 +275,11 @@ def _new_static(store: TokenStore, config: Config) -> StaticEncoder:
 def _trials(
     model: Encoder,
     store: TokenStore,
+    related: dict[str, list[str]] | None,
     probed: Sequence[Document],
     loss: NTXentLoss,
     config: Config,
+    training: ResolvedTrainingConfig,
     work: Path,
     on_progress: OnProgress,
 ) -> list[Trial]:
@@ -261,11 +291,11 @@ def _trials(
         return []
     trials = choose_views(
         model,
-        store,
+        len(store),
         probed,
-        config.views,
+        lambda preset: Views(store, replace(config.views, preset=preset), related=related),
         loss,
-        config.training,
+        training,
         work / "probe",
         on_trial=lambda trial: on_progress(Update(stage="probe", note=str(trial))),
     )
@@ -275,9 +305,27 @@ def _trials(
     return trials
 
 
-def _preset(config: Config, trials: Sequence[Trial]) -> Preset:
-    """The views that the user, else the probe, else experience has chosen."""
-    return config.views.preset or (trials[0].preset if trials else "crop")
+def _related(store: TokenStore, config: Config, work: Path) -> dict[str, list[str]] | None:
+    """The words that replace one another, learned once a run; None where a file has them, or none do."""
+    recipe = config.views.resolved()
+    if recipe.word_replacement == 0 or recipe.dictionary is not None:
+        return None
+    return related_words_of(store, work / RELATED_WORDS_NAME)
+
+
+def _settled(
+    config: Config, store: TokenStore | None, views: Views, training: ResolvedTrainingConfig
+) -> Config:
+    """The configuration with all that was chosen on the way; `store` if its tokenizer was trained here."""
+    size = config.tokens.vocabulary_size
+    if store is not None:
+        size = max(store.tokenizer.get_vocab_size(), 300)  # the least that may be asked for
+    return replace(
+        config,
+        tokens=replace(config.tokens, vocabulary_size=size),
+        views=ViewsConfig(**asdict(views.recipe)),
+        training=TrainingConfig(**asdict(training)),
+    )
 
 
 def _names(inputs: object) -> list[str]:

@@ -1,13 +1,16 @@
 """Where a run works: beside its output, which appears whole at the end or not at all.
 
-    OUT.partial/     corpus/ store/ run/ probe.json model/, until the run has ended
+    OUT.partial/     .lock corpus/ store/ run/ probe.json model/, until the run has ended
     OUT/             the finished model folder, put in place by one rename
 
 A run that was killed leaves OUT.partial for `--resume`. A run that fails before its first
-checkpoint leaves nothing, also no folder above OUT that it had to make.
+checkpoint leaves nothing, also no folder above OUT that it had to make; one that was going on keeps
+what it found. The lock keeps a second run out, and tells our folders from those of others, which
+are never touched.
 """
 
 import errno
+import fcntl
 import json
 import re
 import shutil
@@ -16,12 +19,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from llmagentos.errors import InputError, LLMAgentOSError, OutputError
+from llmagentos.errors import InputError, OutputError
 from llmagentos.training import difference, latest_checkpoint, plain
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # tokenizers writes its file in Rust and raises a plain Exception with the number in its text.
 _FULL_IN_RUST = re.compile(rf"\(os error ({'|'.join(map(str, _FULL))})\)")
+_LOCK = ".lock"
 
 
 @contextmanager
@@ -36,10 +40,12 @@ def workspace(out: Path, *, resume: bool) -> Iterator[Path]:
         OUT.partial, new or as the earlier run left it.
 
     Raises:
-        OutputError: `out` exists, or an unfinished run is there and `resume` is false, or the disk is
-            full.
+        OutputError: `out` exists; an unfinished run is there and `resume` is false; another run is at
+            work there; OUT.partial is not ours; or the disk is full.
         InputError: `resume` is true and there is nothing to go on with.
     """
+    if not out.resolve().name:
+        raise OutputError(f"--out must be a new folder, got {out}; for example --out my-model")
     work = out.with_name(out.name + ".partial")
     if out.exists():
         advice = "choose another --out, or remove it first"
@@ -50,29 +56,29 @@ def workspace(out: Path, *, resume: bool) -> Iterator[Path]:
         raise OutputError(f"{out} exists already; {advice}")
     if resume and not work.is_dir():
         raise InputError(f"there is no unfinished run in {work}; start it without --resume")
-    if work.exists() and not resume:
-        if latest_checkpoint(work / "run" / "checkpoints") is not None:
-            raise OutputError(
-                f"an unfinished run is in {work}; go on with --resume, or remove that folder to start anew"
-            )
-        shutil.rmtree(work)
+    if work.exists() and not (work / _LOCK).exists() and not (work.is_dir() and not any(work.iterdir())):
+        raise OutputError(f"{work} is in the way and is not of a run; move it, or choose another --out")
     made = [folder for folder in work.parents if not folder.exists()]
     try:
-        work.mkdir(parents=True, exist_ok=True)
-        # A run that was killed between export and publication left a model that is made again.
-        shutil.rmtree(work / "model", ignore_errors=True)
-        yield work
-    except BaseException as error:
-        if latest_checkpoint(work / "run" / "checkpoints") is None:
-            shutil.rmtree(work, ignore_errors=True)
-            for folder in made:
-                with suppress(OSError):  # others may have put something there
-                    folder.rmdir()
-        if isinstance(error, LLMAgentOSError):
-            raise
-        if isinstance(error, OSError) or _FULL_IN_RUST.search(str(error)):
-            raise _cannot_write(out, error) from error
+        with _locked(work):
+            _clear(work, resume=resume)
+            try:
+                yield work
+            except BaseException as error:
+                kept = latest_checkpoint(work / "run" / "checkpoints") is not None
+                if not kept and not resume:
+                    shutil.rmtree(work, ignore_errors=True)
+                if (refusal := _cannot_write(error, out, work, kept=kept)) is not None:
+                    raise refusal from error
+                raise
+    except OSError as error:  # before anything was done
+        if (refusal := _cannot_write(error, out, work, kept=False)) is not None:
+            raise refusal from error
         raise
+    finally:
+        for folder in made:
+            with suppress(OSError):  # what holds something stays
+                folder.rmdir()
 
 
 def publish(finished: Path, out: Path) -> None:
@@ -81,10 +87,51 @@ def publish(finished: Path, out: Path) -> None:
     shutil.rmtree(finished.parent)
 
 
-def _cannot_write(out: Path, error: BaseException) -> OutputError:
-    if not isinstance(error, OSError) or error.errno in _FULL:
-        return OutputError(f"the disk is full: {error}; free some space or give another --out than {out}")
-    return OutputError(f"{out} cannot be written ({error}); check --out and its permissions")
+@contextmanager
+def _locked(work: Path) -> Iterator[None]:
+    """Make the folder where it is missing, and hold it for this process, also across a kill."""
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / _LOCK).open("a") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise OutputError(
+                f"another run is at work in {work}; wait for it, or choose another --out"
+            ) from error
+        yield
+
+
+def _clear(work: Path, *, resume: bool) -> None:
+    """Remove what an earlier run left that this one makes itself."""
+    if not resume and latest_checkpoint(work / "run" / "checkpoints") is not None:
+        raise OutputError(
+            f"an unfinished run is in {work}; go on with --resume, or remove that folder to start anew"
+        )
+    for left in work.iterdir():
+        # A run that was killed between export and publication left a model that is made again.
+        if left.name != _LOCK and (not resume or left.name == "model"):
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def _cannot_write(error: BaseException, out: Path, work: Path, *, kept: bool) -> OutputError | None:
+    """What to tell of an error that has to do with the place of the output; None for any other."""
+    go_on = f"what was trained is kept in {work}: go on with the same command and --resume"
+    if isinstance(error, OutputError):
+        return OutputError(f"{error}; {go_on}") if kept and "--resume" not in str(error) else None
+    if (isinstance(error, OSError) and error.errno in _FULL) or _FULL_IN_RUST.search(str(error)):
+        advice = "free some space or give another --out"
+    elif isinstance(error, OSError) and _is_within(error, work):
+        advice = "check --out and its permissions"
+    else:
+        return None
+    reason = "the disk is full: " if advice.startswith("free") else ""
+    return OutputError(f"{out} cannot be written ({reason}{error}); {go_on if kept else advice}")
+
+
+def _is_within(error: OSError, work: Path) -> bool:
+    """Whether the error is about the working folder or one above it, and not about some input."""
+    path = Path(str(error.filename))
+    return path == work or work in path.parents or path in work.parents
 
 
 def remember_settings(work: Path, settings: dict[str, Any]) -> None:

@@ -1,25 +1,24 @@
 """Stage 6, training: views, an encoder and the loss in; a checkpoint, exact to resume, out."""
 
 from llmagentos.training._checkpoint import RunState, difference, latest_checkpoint, plain, read_state
-from llmagentos.training._config import TrainingConfig
+from llmagentos.training._config import ResolvedTrainingConfig, TrainingConfig
 from llmagentos.training._monitor import Metrics, read_metrics
 from llmagentos.training._train import (
     Budget,
     TrainingResult,
     autocast_to,
-    encode_pairs,
     train_encoder,
 )
 
 __all__ = [
     "Budget",
     "Metrics",
+    "ResolvedTrainingConfig",
     "RunState",
     "TrainingConfig",
     "TrainingResult",
     "autocast_to",
     "difference",
-    "encode_pairs",
     "latest_checkpoint",
     "plain",
     "read_metrics",

@@ -10,7 +10,7 @@ that. Nothing is ever pickled.
 import json
 import os
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ class RunState:
         resolved: whether total_steps is final; false until a deadline has become a number of steps.
         num_threads: of PyTorch; sums depend on it in the last bit.
         config: the resolved training configuration and recipe, as plain values.
+        gradient_scale: of the fp16 gradient scaler; empty in other precisions.
     """
 
     step: int
@@ -39,6 +40,7 @@ class RunState:
     num_threads: int
     config: dict[str, Any]
     resolved: bool = True
+    gradient_scale: dict[str, Any] = field(default_factory=dict)
 
 
 def save_checkpoint(

@@ -1,10 +1,44 @@
-"""Settings of the training stage, and what they become for one encoder and one corpus."""
+"""Settings of the training stage, and what they become for one encoder."""
 
-from dataclasses import replace
+from dataclasses import asdict
+from dataclasses import dataclass as plain_dataclass
 from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
+
+Precision = Literal["fp32", "bf16", "fp16"]
+
+
+@plain_dataclass(frozen=True, kw_only=True, slots=True)
+class ResolvedTrainingConfig:
+    """A `TrainingConfig` with nothing left open; `TrainingConfig(**asdict(resolved))` is that again.
+
+    Attributes:
+        batch_size: N, texts a step; a corpus with fewer texts gives fewer.
+        learning_rate: the peak, after the warm-up.
+        max_tokens: longest view.
+        seed: of the order of the texts, the views, first weights and dropout.
+        optimizer: AdamW, or SGD with momentum 0.9.
+        weight_decay: decoupled, on matrices only.
+        warmup_steps: steps over which the learning rate rises from 0; at most a tenth of the run.
+        max_gradient_norm: gradients longer than this are shortened to it.
+        max_epochs: ends a run on little text before its time is over.
+        checkpoint_steps: steps between checkpoints.
+        precision: of the encoder's products; weights, loss and reductions stay fp32.
+    """
+
+    batch_size: int
+    learning_rate: float
+    max_tokens: int
+    seed: int
+    optimizer: Literal["adamw", "sgd"]
+    weight_decay: float
+    warmup_steps: int
+    max_gradient_norm: float
+    max_epochs: int
+    checkpoint_steps: int
+    precision: Precision
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -47,34 +81,40 @@ class TrainingConfig:
     checkpoint_steps: Annotated[
         int | None, Field(ge=1, description="25 to 1000 is usual; unset = chosen for the encoder")
     ] = None
-    precision: Annotated[
-        Literal["fp32", "bf16", "fp16"] | None, Field(description="fp32, bf16 or fp16; unset = chosen")
-    ] = None
+    precision: Annotated[Precision | None, Field(description="fp32, bf16 or fp16; unset = chosen")] = None
 
-    def resolved(self, *, pretrained: bool) -> "TrainingConfig":
+    def resolved(self, *, pretrained: bool) -> ResolvedTrainingConfig:
         """The same settings with nothing left open.
 
         Args:
             pretrained: the encoder starts from trained weights (a Transformer), not from nothing.
 
         Returns:
-            A config in which nothing is None.
+            What was given, and for the rest what suits the encoder.
         """
-        usual = (64, 5e-5, 128, 25) if pretrained else (1024, 2e-3, 256, 500)
-        return replace(
-            self,
-            batch_size=self.batch_size or usual[0],
-            learning_rate=self.learning_rate or usual[1],
-            max_tokens=self.max_tokens or usual[2],
-            checkpoint_steps=self.checkpoint_steps or usual[3],
-            precision=self.precision or ("bf16" if pretrained and _multiplies_bf16() else "fp32"),
+        batch_size, learning_rate, max_tokens, checkpoint_steps = (
+            (64, 5e-5, 128, 25) if pretrained else (1024, 2e-3, 256, 500)
         )
+        usual = {
+            "batch_size": batch_size,
+            "learning_rate": learning_rate,
+            "max_tokens": max_tokens,
+            "checkpoint_steps": checkpoint_steps,
+            "precision": "bf16" if pretrained and _multiplies_bf16() else "fp32",
+        }
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return ResolvedTrainingConfig(**{**usual, **given})
 
 
 def _multiplies_bf16() -> bool:
-    """Whether bf16 products are faster than fp32 here: a GPU that has them, or a CPU with AMX."""
+    """Whether bf16 products are faster than fp32 here: a GPU or a CPU that multiplies them itself.
+
+    On two cores, products of MiniLM's shapes: 62 GFLOP/s in fp32 and 183 in bf16 with AVX-512 BF16, 179
+    and 400 with AMX.
+    """
     import torch  # 1 s, which reading a configuration does not need
 
     if torch.cuda.is_available():
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
-    return bool(torch.cpu.get_capabilities().get("amx_bf16", False))
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16"))

@@ -29,7 +29,7 @@ from llmagentos.training._checkpoint import (
     resumable_state,
     save_checkpoint,
 )
-from llmagentos.training._config import TrainingConfig
+from llmagentos.training._config import Precision, ResolvedTrainingConfig
 from llmagentos.training._monitor import CollapseAlarm, Metrics, diagnose, metrics_log
 from llmagentos.training._order import batch_at
 from llmagentos.training._schedule import learning_rate_at
@@ -51,7 +51,7 @@ class Budget:
         deadline: `time.monotonic()` at which the last step is to be done, or None. It is turned into
             a number of steps once: after 20 steps, or when half of the time is over if that is earlier.
 
-    With neither, the run ends after `TrainingConfig.max_epochs`, and with a deadline at the latest then.
+    With neither, the run ends after `max_epochs`, and with a deadline at the latest then.
     """
 
     steps: int | None = None
@@ -80,7 +80,7 @@ def train_encoder(
     views: Views,
     num_texts: int,
     loss: NTXentLoss,
-    config: TrainingConfig,
+    config: ResolvedTrainingConfig,
     budget: Budget,
     folder: Path,
     *,
@@ -95,7 +95,7 @@ def train_encoder(
         views: makes the pairs.
         num_texts: texts in the store that `views` reads.
         loss: NT-Xent.
-        config: resolved (nothing None).
+        config: from `TrainingConfig.resolved`.
         budget: when to end.
         folder: for checkpoints/, metrics.jsonl and tensorboard/; without `resume`, what an earlier
             run left there is replaced.
@@ -108,14 +108,15 @@ def train_encoder(
         Steps, epochs, seconds and the last checkpoint.
 
     Raises:
-        TrainingError: fewer than 2 texts; a checkpoint that does not belong to this run.
+        TrainingError: fewer than 2 texts; a checkpoint that does not belong to this run, or to one of
+            another number of steps.
         NonFiniteLossError: the loss became NaN or infinite.
         CollapseError: all embeddings became one.
         OutputError: a checkpoint or the metrics cannot be written.
     """
     if num_texts < 2:
         raise TrainingError(f"contrastive learning needs at least 2 texts, got {num_texts}; give more text")
-    batch_size = min(config.batch_size or num_texts, num_texts)
+    batch_size = min(config.batch_size, num_texts)
     longest_run = config.max_epochs * (num_texts // batch_size)
     state = RunState(
         step=0,
@@ -134,15 +135,24 @@ def train_encoder(
     )
     deadline = budget.deadline
     optimizer = make_optimizer(encoder, config)
+    # Gradients below 6e-8 are zero in fp16, so they are made larger on the way (Micikevicius et al. 2018).
+    scaler = torch.amp.GradScaler(encoder.device.type, enabled=config.precision == "fp16")
     checkpoints = folder / "checkpoints"
     checkpoint = latest_checkpoint(checkpoints) if resume else None
     if checkpoint is not None:
         stored = resumable_state(checkpoint, state.config)
         load_checkpoint(checkpoint, encoder, optimizer)
+        if scaler.is_enabled():
+            scaler.load_state_dict(stored.gradient_scale)
         torch.set_num_threads(stored.num_threads)
         # A run that was killed before its deadline had become a number of steps has a new deadline.
         if not stored.resolved:
             stored = replace(stored, total_steps=state.total_steps, resolved=state.resolved)
+        elif budget.steps not in (None, stored.total_steps):
+            raise TrainingError(
+                f"the run in {folder} has {stored.total_steps} steps, got {budget.steps}; the learning "
+                "rates were planned for those: go on without --steps, or train anew into another --out"
+            )
         state, deadline = stored, None if stored.resolved else deadline
     else:
         shutil.rmtree(checkpoints, ignore_errors=True)
@@ -152,31 +162,31 @@ def train_encoder(
     with metrics_log(folder, state.step) as log:
         alarm = CollapseAlarm(log.first_deviation)
         while (step := state.step) < state.total_steps:
+            planned = state.total_steps
+            if deadline is not None and step > 0:  # no number of steps yet: a guess, by the fastest so far
+                planned = min(step + 1 + clock.steps_until(deadline, at_best=True), longest_run)
             learning_rate = learning_rate_at(
-                step,
-                peak=config.learning_rate or 0.0,
-                warmup_steps=config.warmup_steps,
-                total_steps=state.total_steps,
+                step, peak=config.learning_rate, warmup_steps=config.warmup_steps, total_steps=planned
             )
             torch.manual_seed(_step_seed(config.seed, step))  # for dropout
             # The six steps of the seed.
             epoch, indices = batch_at(step, batch_size=batch_size, size=num_texts, seed=config.seed)
-            pairs = views.views(indices, seed=config.seed, epoch=epoch, max_tokens=config.max_tokens or 1)
+            pairs = views.views(indices, seed=config.seed, epoch=epoch, max_tokens=config.max_tokens)
             h_a, h_b = encode_pairs(encoder, pairs, config.precision)
             batch_loss = loss(h_a, h_b, hashes=pairs.hashes, groups=pairs.groups)
-            gradient_norm = backward(batch_loss, encoder, optimizer, config.max_gradient_norm)
-            update(optimizer, learning_rate)
+            gradient_norm = backward(batch_loss, encoder, optimizer, scaler, config.max_gradient_norm)
+            update(optimizer, scaler, learning_rate)
 
-            state = replace(state, step=step + 1)
-            check_finite(batch_loss.item(), gradient_norm, state.step, config)
+            state = replace(state, step=step + 1, gradient_scale=scaler.state_dict())
+            check_finite(batch_loss.item(), gradient_norm, scaler, state.step, config)
             clock.count(texts=batch_size, tokens=len(pairs.a.tokens) + len(pairs.b.tokens))
             settled = deadline is not None and clock.knows_the_speed(deadline)
             if deadline is not None and settled:
-                total_steps = min(state.step + clock.steps_until(deadline), longest_run)
-                state, deadline = replace(state, total_steps=total_steps, resolved=True), None
+                planned = min(state.step + clock.steps_until(deadline), longest_run)
+                state, deadline = replace(state, total_steps=planned, resolved=True), None
             last = state.step == state.total_steps
-            save = not last and (settled or state.step % (config.checkpoint_steps or state.total_steps) == 0)
-            every = max(1, state.total_steps // _ROWS_PER_RUN)
+            save = not last and (settled or state.step % config.checkpoint_steps == 0)
+            every = max(1, planned // _ROWS_PER_RUN)
             if last or save or state.step == 1 or state.step % every == 0:
                 texts_per_second, tokens_per_second = clock.rates()
                 row = Metrics(
@@ -206,7 +216,7 @@ def train_encoder(
     )
 
 
-def make_optimizer(encoder: Encoder, config: TrainingConfig) -> torch.optim.Optimizer:
+def make_optimizer(encoder: Encoder, config: ResolvedTrainingConfig) -> torch.optim.Optimizer:
     """The optimiser over everything that can be trained; decay on matrices only."""
     parameters = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
     groups = [
@@ -218,13 +228,13 @@ def make_optimizer(encoder: Encoder, config: TrainingConfig) -> torch.optim.Opti
     return torch.optim.AdamW(groups, lr=0.0, fused=True)
 
 
-def encode_pairs(encoder: Encoder, pairs: ViewBatch, precision: str | None) -> tuple[Tensor, Tensor]:
+def encode_pairs(encoder: Encoder, pairs: ViewBatch, precision: Precision) -> tuple[Tensor, Tensor]:
     """Embed both views of N texts in one pass.
 
     Args:
         encoder: any.
         pairs: N pairs.
-        precision: bf16 or fp16 for the products inside the encoder; anything else is fp32.
+        precision: of the products inside the encoder.
 
     Returns:
         h_a, h_b: float32 (N, D) each, not normalised.
@@ -236,10 +246,11 @@ def encode_pairs(encoder: Encoder, pairs: ViewBatch, precision: str | None) -> t
     return h_a, h_b
 
 
-def autocast_to(precision: str | None, device: torch.device) -> AbstractContextManager[None]:
-    """A context in which products are made in bf16 or fp16; anything else leaves fp32."""
-    dtype = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(precision or "fp32")
-    return nullcontext() if dtype is None else torch.autocast(device.type, dtype)
+def autocast_to(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
+    """A context in which products are made in bf16 or fp16; fp32 changes nothing."""
+    if precision == "fp32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
 
 
 def joined(a: TokenBatch, b: TokenBatch) -> tuple[Tensor, Tensor]:
@@ -250,18 +261,34 @@ def joined(a: TokenBatch, b: TokenBatch) -> tuple[Tensor, Tensor]:
 
 
 def backward(
-    loss: Tensor, encoder: Encoder, optimizer: torch.optim.Optimizer, max_gradient_norm: float
+    loss: Tensor,
+    encoder: Encoder,
+    optimizer: torch.optim.Optimizer,
+    scaler: torch.amp.GradScaler,
+    max_gradient_norm: float,
 ) -> float:
     """Gradients of the loss, shortened to `max_gradient_norm`; returns their norm before that."""
     optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss)
+    torch.autograd.backward(scaler.scale(loss))
+    scaler.unscale_(optimizer)
     return torch.nn.utils.clip_grad_norm_(encoder.parameters(), max_gradient_norm).item()
 
 
-def check_finite(loss: float, gradient_norm: float, step: int, config: TrainingConfig) -> None:
-    """Stop before a loss or a gradient that is no number can reach a checkpoint."""
+def check_finite(
+    loss: float,
+    gradient_norm: float,
+    scaler: torch.amp.GradScaler,
+    step: int,
+    config: ResolvedTrainingConfig,
+) -> None:
+    """Stop before a loss or a gradient that is no number can reach a checkpoint.
+
+    In fp16 a gradient may be too large for once: that step was skipped and the scale lowered. Where it
+    still is without any scale, the run is broken.
+    """
+    overflowed = scaler.is_enabled() and scaler.get_scale() >= 1
     for name, value in (("loss", loss), ("gradient's length", gradient_norm)):
-        if not math.isfinite(value):
+        if not (math.isfinite(value) or (name != "loss" and overflowed)):
             precision = "" if config.precision == "fp32" else " or training.precision=fp32"
             raise NonFiniteLossError(
                 f"the {name} became {value} at step {step}; try a learning rate lower than "
@@ -270,11 +297,12 @@ def check_finite(loss: float, gradient_norm: float, step: int, config: TrainingC
             )
 
 
-def update(optimizer: torch.optim.Optimizer, learning_rate: float) -> None:
+def update(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, learning_rate: float) -> None:
     """One step of Adam or SGD."""
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
-    optimizer.step()
+    scaler.step(optimizer)
+    scaler.update()
 
 
 class _Clock:
@@ -309,9 +337,11 @@ class _Clock:
         half_over = now - self._start >= (deadline - self._start) / 2
         return num_steps >= WARMUP_STEPS or (half_over and num_steps > _UNSETTLED_STEPS) or now >= deadline
 
-    def steps_until(self, deadline: float) -> int:
+    def steps_until(self, deadline: float, *, at_best: bool = False) -> int:
+        """Steps left at the mean speed of the settled steps, or at the speed of the fastest one."""
         settled = self._step_seconds[_UNSETTLED_STEPS:] or self._step_seconds
-        return max(0, int((deadline - time.monotonic()) / max(sum(settled) / len(settled), 1e-9)))
+        step_seconds = min(self._step_seconds, default=0.0) if at_best else sum(settled) / len(settled)
+        return max(0, int((deadline - time.monotonic()) / max(step_seconds, 1e-9)))
 
 
 def _step_seed(seed: int, step: int) -> int:
