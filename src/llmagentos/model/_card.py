@@ -33,13 +33,11 @@ class CardSource:
         name: File or set, without machine paths.
         documents: Documents used.
         drops: Documents left out, by reason.
-        licence: Of the text, where known.
     """
 
     name: str
     documents: int
     drops: dict[str, int] = field(default_factory=dict)
-    licence: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +48,6 @@ class ModelCard:
         name: Title of the card.
         summary: One or two sentences: what the model is for.
         languages: ISO 639-1 codes of the training text, such as `en` and `zh`.
-        licence: Hub identifier of the model's licence, such as `apache-2.0`; "" = none stated.
         base_model: Hub id of the model it started from; "" = from nothing.
         sources: Training text.
         recipe: The resolved configuration as TOML.
@@ -66,7 +63,6 @@ class ModelCard:
     name: str
     summary: str
     languages: tuple[str, ...] = ()
-    licence: str = ""
     base_model: str = ""
     sources: tuple[CardSource, ...] = ()
     recipe: str = ""
@@ -89,7 +85,6 @@ class ModelCard:
     def _front_matter(self) -> str:
         entries: dict[str, str | list[str]] = {
             "language": list(self.languages),
-            "license": self.licence,
             "library_name": "sentence-transformers",
             "pipeline_tag": "sentence-similarity",
             "base_model": self.base_model,
@@ -121,8 +116,6 @@ def _data(sources: tuple[CardSource, ...]) -> str:
         if source.drops:
             reasons = ", ".join(f"{count:,} {reason}" for reason, count in sorted(source.drops.items()))
             line += f"; left out: {reasons}"
-        if source.licence:
-            line += f"; licence {source.licence}"
         lines.append(line)
     return "\n".join(lines)
 
