@@ -1,5 +1,6 @@
 """A corpus adds up, is whole or not there, and splits the same text the same way for ever."""
 
+import errno
 import hashlib
 import importlib
 import json
@@ -67,7 +68,7 @@ def test_every_document_is_kept_or_counted(tmp_path: Path) -> None:
         "shorter than 20 characters": 1,
     }
     assert manifest.dropped_samples["exact duplicate"] == ("again",)
-    assert manifest.repaired == {"lone surrogate replaced": 1}
+    assert manifest.repaired == {"invalid characters replaced": 1}
     assert manifest.passages_added == 2
     kept = {document.id: document for document in (*corpus.training(), *corpus.heldout())}
     assert len(kept) == manifest.documents_kept
@@ -141,18 +142,6 @@ def test_few_documents_are_on_both_sides(tmp_path: Path, count: int) -> None:
     assert corpus.num_heldout == count // 2
     assert corpus.manifest.notes == (f"held out {count // 2} texts instead of 2000: at most half of {count}",)
     assert build_corpus(numbered(count), tmp_path / "c", CorpusConfig(heldout_fraction=0)).num_heldout == 0
-
-
-def test_passages_of_one_text_share_a_group(tmp_path: Path) -> None:
-    long = " ".join(f"Sentence number {number} is here." for number in range(20))
-    documents = [
-        Document(id="a", text=long),
-        Document(id="b", text=f"Also this. {long}", group="session"),
-        *numbered(3),
-    ]
-    corpus = build_corpus(documents, tmp_path / "corpus", CorpusConfig(max_characters=200))
-    groups = {(one.id[0], one.group) for one in (*corpus.training(), *corpus.heldout())}
-    assert groups == {("a", "a"), ("b", "session"), ("d", "")}
 
 
 def test_ids_that_repeat(tmp_path: Path) -> None:
@@ -244,6 +233,49 @@ def test_an_out_that_exists_is_refused_and_left_alone(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="exists already; choose another --out"):
         build_corpus(numbered(3), tmp_path / "out")
     assert sorted((tmp_path / "out").iterdir()) == before
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_an_out_that_cannot_be_replaced_is_refused_before_anything_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, inside: bool
+) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    if inside:
+        monkeypatch.chdir(out)
+    else:
+        monkeypatch.setattr(os.path, "ismount", lambda path: path == out)
+    documents = (pytest.fail("read") for _ in range(1))
+    message = "the folder you are in" if inside else "a disk of its own"
+    with pytest.raises(OutputError, match=f"cannot be replaced, because it is {message}; give a new folder"):
+        build_corpus(documents, "." if inside else out)
+    assert list(tmp_path.iterdir()) == [out]
+
+
+def test_an_empty_folder_behind_a_link_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    corpus = build_corpus(numbered(3), tmp_path / "link")
+    assert corpus.path == tmp_path / "real" and (tmp_path / "link").is_symlink()
+    assert Corpus.open(tmp_path / "link").num_training == 2
+
+
+def test_an_out_that_the_system_refuses_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(OutputError, match=r"cannot be written \(File name too long\); choose"):
+        build_corpus(numbered(3), tmp_path / ("x" * 300))
+    closed = tmp_path / "closed"
+
+    def refusing(path: Path, **_: object) -> os.stat_result:
+        if closed in path.parents:  # as before Python 3.12 where a folder may not be entered
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return os.stat(path)
+
+    monkeypatch.setattr(Path, "stat", refusing)
+    with pytest.raises(OutputError, match=r"cannot be written \(Permission denied\); choose"):
+        build_corpus(numbered(3), closed / "deep" / "out")
+    assert not list(tmp_path.iterdir())
 
 
 def test_missing_and_damaged_shards_are_named(tmp_path: Path) -> None:

@@ -1,5 +1,7 @@
 """Documentation is harvested without importing anything, and boilerplate stays out."""
 
+import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,6 +51,35 @@ def test_harvest_of_a_small_package(tmp_path: Path) -> None:
     ]
     assert documents[0].text == f"{BODY} md." and documents[1].text == BODY
     assert {document.source for document in documents} == {"pkg"}
+
+
+def test_what_cannot_be_read_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = tmp_path / "pkg"
+    (package / "folder.py").mkdir(parents=True)
+    (package / "folder.md").mkdir()
+    (package / "closed").mkdir()
+    (package / "gone.py").symlink_to(package / "nowhere.py")
+    (tmp_path / "gone.py").symlink_to(package / "nowhere.py")
+    for name in ("__init__", "refused"):
+        (package / f"{name}.py").write_text(f'"""The package does {name}.\n\n{BODY}\n"""\n')
+    if hasattr(os, "mkfifo"):
+        os.mkfifo(package / "pipe.py")
+        os.mkfifo(package / "pipe.md")
+    read_bytes, iterdir = Path.read_bytes, Path.iterdir
+
+    def refusing(path: Path) -> bytes:
+        if path.stem == "refused":
+            raise PermissionError
+        return read_bytes(path)
+
+    def closed(path: Path) -> Iterator[Path]:
+        if path.name == "closed":
+            raise PermissionError
+        return iterdir(path)
+
+    monkeypatch.setattr(Path, "read_bytes", refusing)
+    monkeypatch.setattr(Path, "iterdir", closed)
+    assert [document.id for document in harvest_python_docs(tmp_path)] == ["pkg"]
 
 
 def test_harvest_of_a_missing_folder(tmp_path: Path) -> None:

@@ -1,22 +1,20 @@
 """Every form of input gives the right documents, and every fault is counted with its place."""
 
 import contextlib
+import errno
 import gzip
 import importlib
 import io
 import json
-import os
 import sys
-import tracemalloc
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import zstandard
 
-from llmagentos.corpus import CorpusConfig, Document, Skipped, read_documents
-from llmagentos.corpus import _sources as sources_module
+from llmagentos.corpus import CorpusConfig, Document, Skipped, build_corpus, read_documents
 from llmagentos.corpus._cleaning import clean_text, passages
 from llmagentos.errors import InputError
 
@@ -29,8 +27,8 @@ def texts(documents: list[Document]) -> list[str]:
     return [document.text for document in documents]
 
 
-def reasons(skipped: list[Skipped]) -> dict[str, str]:
-    return {item.location: item.reason for item in skipped}
+def reasons(items: Sequence[Document | Skipped]) -> dict[str, str]:
+    return {item.location: item.reason for item in items if isinstance(item, Skipped)}
 
 
 def test_text_without_blank_lines_is_a_text_a_line(read: Read) -> None:
@@ -131,6 +129,48 @@ def test_csv_faults(read: Read) -> None:
     assert reasons(skipped) == {"a.csv:2": "no field 'text'", "a.csv:3": "invalid UTF-8"}
 
 
+def test_csv_cells_beyond_the_header_are_counted_and_not_cut_off(read: Read) -> None:
+    documents, skipped = read("a.csv", 'text\nHello there, this text\n"Quoted, whole"\nEmpty cells,,\n')
+    assert texts(documents) == ["Quoted, whole", "Empty cells"]
+    (reason,) = reasons(skipped).values()
+    assert reason == "CSV row with more cells than the header (quote texts that hold the separator)"
+    assert skipped[0].location == "a.csv:1"
+
+
+def test_a_text_field_that_is_there_twice_is_refused(read: Read, tmp_path: Path) -> None:
+    documents, skipped = read("a.csv", "id,text, text\n1,one,two\n")
+    assert not documents and reasons(skipped) == {"a.csv": "more than one field 'text'"}
+    path = tmp_path / "b.parquet"
+    pq.write_table(pa.table([pa.array(["one"]), pa.array(["two"])], names=["text", "text"]), path)
+    assert reasons(list(read_documents([path]))) == {"b.parquet": "more than one field 'text'"}
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [("a.csv", '"A text of many words", and more of them'), ("b.jsonl", '{"A text of many words": "x"}')],
+)
+def test_texts_where_names_should_be_are_not_shown_whole(read: Read, name: str, content: str) -> None:
+    content = content.replace("many", "many\\n " * 5_000 if name == "b.jsonl" else "many\n " * 5_000)
+    with pytest.raises(InputError, match="the CSV file has no header: put one above them") as caught:
+        read(name, content + "\n1,2\n")
+    assert len(str(caught.value)) < 300 and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.txt", " \n\n\t\n"),
+        ("a.md", "# One\n\n## Two\n"),
+        ("a.rst", "One\n===\n"),
+        ("a.jsonl", "\n \n"),
+        ("a.csv", "id,text\n"),
+        ("a.csv", "\n\n"),
+    ],
+)
+def test_a_file_that_gives_nothing_is_counted(read: Read, name: str, content: str) -> None:
+    assert read(name, content) == ([], [Skipped(reason="no text in the file", location=name)])
+
+
 def test_csv_with_carriage_returns_only_is_counted_as_broken(read: Read) -> None:
     _, skipped = read("a.csv", b"id,text\r1,good\r2,more\r")
     assert [item.reason for item in skipped] == [
@@ -215,6 +255,19 @@ def test_damaged_parquet_is_counted(tmp_path: Path) -> None:
     ]
 
 
+def test_a_parquet_file_that_may_not_be_read_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refusing(path: Path) -> None:
+        raise PermissionError(errno.EACCES, f"Failed to open local file '{path}'")
+
+    pq.write_table(pa.table({"text": ["one"]}), tmp_path / "a.parquet")
+    monkeypatch.setattr(pq, "ParquetFile", refusing)
+    assert reasons(list(read_documents([tmp_path / "a.parquet"]))) == {
+        "a.parquet": "file cannot be read (Permission denied)"
+    }
+
+
 @pytest.mark.parametrize("compress", [gzip.compress, zstandard.ZstdCompressor().compress])
 def test_compressed_text_whole_in_pieces_and_truncated(
     read: Read, compress: Callable[[bytes], bytes]
@@ -245,22 +298,14 @@ def test_invalid_utf8_costs_the_document_and_no_other(read: Read) -> None:
     assert texts(documents) == ["fine"] and [item.reason for item in skipped] == ["invalid UTF-8"]
 
 
-def test_a_huge_line_costs_no_memory(tmp_path: Path) -> None:
-    # 400 MB of one byte are 13 kB of zstandard: a reader that collects the line needs them all.
-    path = tmp_path / "a.txt.zst"
-    compressor = zstandard.ZstdCompressor().compressobj()
-    with path.open("wb") as file:
-        file.write(compressor.compress(b"before\n"))
-        for _ in range(100):
-            file.write(compressor.compress(b"x" * 4_000_000))
-        file.write(compressor.compress(b"\nafter\n") + compressor.flush())
-    tracemalloc.start()
-    items = list(read_documents([path]))
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert [getattr(item, "text", None) for item in items] == ["before", None, "after"]
-    assert items[1] == Skipped(reason="line longer than 16 MiB", location="a.txt.zst:2")
-    assert peak < 150 << 20
+def test_a_heading_that_is_not_utf8_costs_no_text_and_is_repaired(read: Read, tmp_path: Path) -> None:
+    content = "# Préface\n\nThe first of the two texts.\n\n# B\n\nThe second of the two texts.\n"
+    documents, skipped = read("a.md", content.encode("latin-1"))
+    assert not skipped
+    corpus = build_corpus(documents, tmp_path / "corpus")
+    titles = {one.title for one in (*corpus.training(), *corpus.heldout())}
+    assert titles == {"Pr\ufffdface", "B"}
+    assert corpus.manifest.repaired == {"invalid characters replaced": 1}
 
 
 @pytest.mark.parametrize("name", ["a.txt", "a.md", "a.rst", "a.jsonl", "a.csv"])
@@ -271,20 +316,6 @@ def test_no_line_takes_more_than_linear_time(read: Read, name: str, start: str, 
     with contextlib.suppress(InputError):
         for document in read(name, start + unit * (200_000 // len(unit)) + "end")[0]:
             passages(clean_text(document.text)[0], 4_000)
-
-
-@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
-def test_lines_do_not_depend_on_where_the_chunks_end(size: int) -> None:
-    data = b"one\n\ntwo is a longer line\nthree\nend"
-    chunks = (data[at : at + size] for at in range(0, len(data), size))
-    lines = list(sources_module.read_lines(chunks, "x", limit=10))
-    assert lines == [
-        (1, b"one"),
-        (2, b""),
-        Skipped(reason="line longer than 10 bytes", location="x:3"),
-        (4, b"three"),
-        (5, b"end"),
-    ]
 
 
 class _Stdin:
@@ -305,60 +336,6 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch, data: bytes, expected: 
     documents = [item for item in read_documents(["-"]) if isinstance(item, Document)]
     assert texts(documents) == expected
     assert documents[0].source == "stdin"
-
-
-def test_folders_are_sorted_recursive_and_safe_from_loops(tmp_path: Path) -> None:
-    folder = tmp_path / "docs"
-    (folder / "b" / "deep").mkdir(parents=True)
-    (folder / ".hidden").mkdir()
-    (folder / ".hidden" / "x.txt").write_text("hidden\n")
-    (folder / "a.txt").write_text("text a\n")
-    (folder / "b" / "deep" / "c.md").write_text("text c\n")
-    (folder / "picture.png").write_bytes(b"\x89PNG")
-    (folder / "b" / "deep" / "up").symlink_to(folder)
-    (folder / "b" / "again").symlink_to(folder / "b" / "deep")
-    (folder / "broken.txt").symlink_to(folder / "nowhere.txt")
-    items = list(read_documents([folder]))
-    assert [item.id for item in items if isinstance(item, Document)] == [
-        "docs/a.txt:1",
-        "docs/b/again/c.md:1",
-    ]
-    assert reasons([item for item in items if isinstance(item, Skipped)]) == {
-        "docs/b/again/up": "link to a folder already read",
-        "docs/b/deep": "link to a folder already read",
-        "docs/broken.txt": "file cannot be read",
-        "docs/picture.png": "file type not read: .png",
-    }
-
-
-@pytest.mark.skipif(os.name != "posix", reason="file names are bytes on POSIX systems only")
-def test_file_names_that_are_not_utf8(tmp_path: Path) -> None:
-    (tmp_path / os.fsdecode(b"bad\xff.txt")).write_text("a text\n")
-    (item,) = read_documents([tmp_path])
-    assert isinstance(item, Document)
-    assert item.id.endswith("bad\ufffd.txt:1")
-
-
-@pytest.mark.parametrize(
-    ("make", "message"),
-    [
-        (lambda folder: folder / "corpus.jsnl", "did you mean .*corpus.jsonl"),
-        (lambda folder: folder / "no" / "a.txt", "does not exist either"),
-        (lambda folder: folder / "notes.pdf", "not a form of text that can be read .*\\.jsonl"),
-        (lambda folder: folder / "empty", "nothing that can be read, found: no files"),
-        (lambda folder: folder / "pictures", "file type not read: .png \\(1\\)"),
-    ],
-)
-def test_inputs_that_cannot_be_read_are_one_sentence(
-    tmp_path: Path, make: Callable[[Path], Path], message: str
-) -> None:
-    (tmp_path / "corpus.jsonl").write_text('{"text": "x"}\n')
-    (tmp_path / "notes.pdf").write_bytes(b"%PDF")
-    (tmp_path / "empty").mkdir()
-    (tmp_path / "pictures").mkdir()
-    (tmp_path / "pictures" / "a.png").write_bytes(b"x")
-    with pytest.raises(InputError, match=message):
-        list(read_documents([make(tmp_path)]))
 
 
 @pytest.mark.parametrize("name", ["a.jsonl", "a.csv", "a.parquet"])
@@ -385,12 +362,6 @@ def test_a_file_without_the_field_beside_others_is_only_counted(tmp_path: Path) 
     (tmp_path / "b.jsonl").write_text('{"text": "x"}\n')
     items = list(read_documents([tmp_path]))
     assert [getattr(item, "reason", "document") for item in items] == ["no field 'text'", "document"]
-
-
-def test_a_missing_second_input_is_said_before_the_first_is_read(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("text\n")
-    with pytest.raises(InputError, match="there is no file or folder"):
-        read_documents([tmp_path / "a.txt", tmp_path / "b.txt"])
 
 
 def test_real_chinese_and_english_files(shared: Path) -> None:

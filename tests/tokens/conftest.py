@@ -12,7 +12,7 @@ import pytest
 import zstandard
 from hypothesis import settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
 
 from llmagentos.corpus import Document
 from llmagentos.tokens import TokensConfig, train_tokenizer
@@ -53,13 +53,19 @@ def documents(texts: Sequence[str]) -> list[Document]:
     return [Document(id=str(number), text=text) for number, text in enumerate(texts)]
 
 
-def byte_level() -> Tokenizer:
-    """Byte-level BPE, as GPT-2, ModernBERT and Qwen have it: knows every text, cuts characters."""
+def byte_level(*, trimmed: bool = False) -> Tokenizer:
+    """Byte-level BPE, as GPT-2, ModernBERT and Qwen have it: knows every text, cuts characters.
+
+    Args:
+        trimmed: as RoBERTa has it, where a token's span leaves out the space before the word.
+    """
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=500, initial_alphabet=alphabet, show_progress=False)
     tokenizer.train_from_iterator(TEXTS, trainer)
+    if trimmed:
+        tokenizer.post_processor = processors.ByteLevel(trim_offsets=True)
     return tokenizer
 
 
@@ -93,6 +99,7 @@ def ours(kind: Literal["unigram", "wordpiece"]) -> Tokenizer:
 KINDS: dict[str, Callable[[], Tokenizer]] = {
     "minilm": minilm,
     "bytes": byte_level,
+    "trimmed": lambda: byte_level(trimmed=True),
     "metaspace": metaspace,
     "unigram": lambda: ours("unigram"),
     "wordpiece": lambda: ours("wordpiece"),

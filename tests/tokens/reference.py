@@ -54,14 +54,16 @@ def units(text: str, spans: Sequence[Span]) -> list[list[int]]:
     after_space = False
     for number, (start, end) in enumerate(spans):
         empty = end <= start
+        blank = all(kind(character) == "space" for character in text[start:end])
+        lone_space = blank and (not empty or number == 0 or start == 0 or kind(text[start - 1]) == "space")
         between = text[max(reach - 1, 0) : start + 1]
         word_goes_on = reach > 0 and all(kind(character) == "word" for character in between)
-        if number > 0 and (start < reach or empty or after_space or word_goes_on):
+        part = empty and not lone_space
+        if number > 0 and (start < reach or part or after_space or word_goes_on):
             found[-1].append(number)
         else:
             found.append([number])
-        blank = all(kind(character) == "space" for character in text[start:end])
-        after_space = blank and (not empty or number == 0)
+        after_space = lone_space
         reach = max(reach, end)
     return found
 

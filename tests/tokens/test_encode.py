@@ -11,7 +11,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from llmagentos.tokens import PROTECTED, SENTENCE_START, UNIT_START, TokenBatch, encode_texts
 
 from . import reference
-from .conftest import KINDS, TEXTS, quick, read_texts, texts
+from .conftest import KINDS, TEXTS, byte_level, quick, read_texts, texts
 
 
 def rows(batch: TokenBatch, name: str) -> list[list[int]]:
@@ -142,6 +142,16 @@ def test_a_space_token_belongs_to_the_word_behind_it() -> None:
     flags = encode_texts(["a.  B "], tokenizer).flags
     # a | . | (space space B) | space: the second sentence begins with its first space.
     assert flags.tolist() == [3, 1, 3, 0, 0, 1]
+
+
+def test_a_space_that_its_span_leaves_out_belongs_to_the_word_behind_it() -> None:
+    whole, trimmed = byte_level(), byte_level(trimmed=True)
+    text = "hello world 中文 hello 😀 "
+    assert whole.encode(text).offsets != trimmed.encode(text).offsets
+    for some in ([text], ["  two  spaces ", *TEXTS, "", " ", "a"]):
+        left, right = encode_texts(some, whole), encode_texts(some, trimmed)
+        assert rows(left, "tokens") == rows(right, "tokens")
+        assert rows(left, "flags") == rows(right, "flags")
 
 
 def test_a_long_run_of_letters_takes_no_long_time() -> None:

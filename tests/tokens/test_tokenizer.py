@@ -149,6 +149,15 @@ def test_fewer_entries_than_characters() -> None:
         train_tokenizer(documents([text]), TokensConfig(vocabulary_size=300))
 
 
+def test_wordpiece_has_two_entries_for_a_character_and_keeps_its_bound() -> None:
+    text = "".join(chr(0x4E00 + number) for number in range(400))
+    message = r"at least 801, .* 400 different characters and 399 of them also inside words, got 800"
+    with pytest.raises(ConfigError, match=message):
+        train_tokenizer(documents([text]), TokensConfig(kind="wordpiece", vocabulary_size=800))
+    config = TokensConfig(kind="wordpiece", vocabulary_size=801)
+    assert train_tokenizer(documents([text]), config).get_vocab_size() <= 801
+
+
 def test_the_vocabulary_is_chosen_by_script() -> None:
     english = _tokenizer._vocabulary_size(_tokenizer._words(TEXTS[:2]), TokensConfig())
     chinese = _tokenizer._vocabulary_size(_tokenizer._words([TEXTS[2]] * 9), TokensConfig())

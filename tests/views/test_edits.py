@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 from pydantic import TypeAdapter
-from rich.text import Text
 
-from llmagentos.views import Explanation, Views, ViewsConfig, explain, markup
+from llmagentos.views import Explanation, Views, ViewsConfig, explain
 
+from ..tokens.conftest import minilm
 from .conftest import CHINESE, ENGLISH, MemoryStore, train
 from .test_views import EVERYTHING, RELATED
 
@@ -87,7 +87,7 @@ def test_a_crop_is_shown_by_what_it_leaves_out(english: MemoryStore) -> None:
     omitted = [edit for edit in found.edits if edit.operation == "crop"]
     assert omitted and all(edit.after == "" for edit in omitted)
     assert found.view in found.original
-    assert markup(found.pieces).count("…") == sum(piece.mark == "omitted" for piece in found.pieces)
+    assert any(piece.mark == "omitted" for piece in found.pieces)
 
 
 def test_the_token_budget_is_logged_too(english: MemoryStore) -> None:
@@ -98,7 +98,7 @@ def test_the_token_budget_is_logged_too(english: MemoryStore) -> None:
     assert found.pieces[-1].mark == "omitted"
 
 
-def test_markup_is_the_text_and_survives_brackets() -> None:
-    text = "a [bold] claim"
-    found = explained(MemoryStore([text], train("bytes", [text, *ENGLISH])), ALONE, 0)
-    assert Text.from_markup(markup(found.pieces)).plain == text
+def test_text_without_spaces_reads_as_it_was_also_from_pieces_that_go_on() -> None:
+    text = "カタカナ 中国 train"
+    found = explained(MemoryStore([text], minilm()), ALONE, 0)
+    assert found.original.replace(" ", "") == text.replace(" ", "")

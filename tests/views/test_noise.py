@@ -11,6 +11,7 @@ from llmagentos.views._noise import CharacterNoise
 from llmagentos.views._spelling import Spelling
 from llmagentos.views._units import UnitBatch
 
+from ..tokens.conftest import minilm
 from .conftest import CHINESE, ENGLISH, MemoryStore, keys, same, train
 
 
@@ -71,6 +72,25 @@ def test_chinese_noise_uses_chinese_characters(chinese: MemoryStore) -> None:
     words = "".join(words_of(noisy, Spelling(chinese.tokenizer)))
     assert (noisy.ids != texts.ids).mean() > 0.5
     assert {char for char in words if char.isalpha()} <= set("".join(CHINESE))
+
+
+@pytest.mark.parametrize("text", ["中国人大小日本", "カタカナ テキスト", "a high speed train"])
+def test_misspelt_words_have_the_tokens_that_the_tokenizer_gives_them(text: str) -> None:
+    tokenizer = minilm()
+    texts = UnitBatch.from_tokens(encode_texts([text] * 20, tokenizer))
+    noisy = CharacterNoise(tokenizer).apply(texts, 1.0, 512, keys(20))
+    spelling = Spelling(tokenizer)
+    batch = noisy.to_tokens()
+    for row in range(20):
+        written = ""
+        for span in noisy.ids[noisy.offsets[row] : noisy.offsets[row + 1]]:
+            begin = noisy.pool.starts[span]
+            read = spelling.read(noisy.pool.tokens[begin : begin + noisy.pool.lengths[span]].tolist())
+            assert read is not None
+            written += read[1] if read[0] else f" {read[1]}"
+        tokens = batch.tokens[batch.offsets[row] : batch.offsets[row + 1]].tolist()
+        assert tokenizer.encode(written, add_special_tokens=False).ids == tokens
+    assert (noisy.ids != texts.ids).mean() > 0.5
 
 
 def test_rate_is_the_share_of_words_that_change(english: MemoryStore) -> None:

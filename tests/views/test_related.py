@@ -45,7 +45,8 @@ def test_words_that_stand_in_the_same_places_are_related() -> None:
 
 
 def test_a_small_corpus_is_refused(english: MemoryStore) -> None:
-    with pytest.raises(InputError, match=r"at least 1,000,000 words, this one has \d+; set views"):
+    message = r"at least 1,000,000 words, this one has \d+; give more text \(for train and views you can also"
+    with pytest.raises(InputError, match=message):
         learn_related_words(english)
 
 

@@ -12,6 +12,7 @@ from llmagentos.views import read_dictionary, write_dictionary
 from llmagentos.views._replacement import Replacement
 from llmagentos.views._units import UnitBatch
 
+from ..tokens.conftest import minilm
 from .conftest import CHINESE, ENGLISH, MemoryStore, keys, train
 
 RELATED = {"fox": ["dog", "tree"], "Networks": ["methods"], "7": ["always"], "lazy": ["unlabelled"]}
@@ -37,7 +38,8 @@ def test_words_are_replaced_whole_and_keep_their_space(kind: str) -> None:
 
 
 def test_words_are_matched_as_the_tokenizer_sees_them(english: MemoryStore) -> None:
-    assert len(Replacement({"NETWORKS": ["Methods"]}, english.tokenizer)) == 1
+    # At the beginning of a word, and (in scripts without spaces) behind another.
+    assert len(Replacement({"NETWORKS": ["Methods"]}, english.tokenizer)) == 2
     assert len(Replacement({"漢": ["methods"]}, english.tokenizer)) == 0
     assert len(Replacement({"fox": ["漢", "fox"]}, english.tokenizer)) == 0
 
@@ -46,6 +48,23 @@ def test_a_related_expression_may_have_several_words(english: MemoryStore) -> No
     units = UnitBatch.from_tokens(encode_texts(["a fox"], english.tokenizer))
     view = Replacement({"fox": ["quick dog"]}, english.tokenizer).apply(units, 1.0, 9, keys(1)).to_tokens()
     assert view.tokens.tolist() == english.tokenizer.encode("a quick dog").ids
+
+
+@pytest.mark.parametrize(
+    ("related", "text", "expected"),
+    [
+        ({"fast": ["high-speed"]}, "a fast train", "a high-speed train"),
+        ({"国": ["大人"]}, "中国日本", "中大人日本"),
+        ({"タ": ["ナナ"]}, "カタカ", "カナナカ"),
+    ],
+)
+def test_what_is_written_is_what_the_tokenizer_makes_of_it(
+    related: dict[str, list[str]], text: str, expected: str
+) -> None:
+    tokenizer = minilm()
+    units = UnitBatch.from_tokens(encode_texts([text], tokenizer))
+    view = Replacement(related, tokenizer).apply(units, 1.0, 9, keys(1)).to_tokens()
+    assert view.tokens.tolist() == tokenizer.encode(expected, add_special_tokens=False).ids
 
 
 def test_chinese_words_are_replaced(chinese: MemoryStore) -> None:

@@ -3,10 +3,12 @@
 from itertools import pairwise
 
 import pytest
+from tokenizers import pre_tokenizers
 
 from llmagentos.tokens import encode_texts
 from llmagentos.views._spelling import Spelling
 
+from ..tokens.conftest import minilm
 from .conftest import CHINESE, ENGLISH, train
 
 
@@ -56,3 +58,39 @@ def test_characters_beyond_ascii_survive_byte_level_tokens() -> None:
 def test_normalised_as_the_tokenizer_sees_it() -> None:
     assert Spelling(train("wordpiece", ENGLISH)).normalised("\uff26OX") == "fox"
     assert Spelling(train("bytes", ENGLISH)).normalised("Fox") == "Fox"
+
+
+MIXED = ["high-speed", "don't", "x/y_z", "皇天", "中国人", "カタカナ", "naive皇天"]
+
+
+@pytest.mark.parametrize("kind", ["minilm", "wordpiece", "unigram", "metaspace", "bytes", "prefixed bytes"])
+def test_a_word_has_the_tokens_that_it_has_in_a_text(kind: str) -> None:
+    tokenizer = minilm() if kind == "minilm" else train(kind.split()[-1], ENGLISH + CHINESE + MIXED)
+    if kind == "prefixed bytes":
+        tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
+    spelling = Spelling(tokenizer)
+
+    def ids(text: str) -> list[int]:
+        found: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
+        return found
+
+    before, whole = len(ids("the")), len(ids("the dogs"))
+    for word in MIXED:
+        in_text = ids(f"the {word} dogs")
+        assert spelling.write(spelling.marker, word) == in_text[before : len(in_text) - whole + before]
+        if "space" not in kind:  # there a bracket and the word behind it are cut as one
+            assert spelling.write("", word) == ids(f"({word})")[len(ids("(")) : -1]
+    assert spelling.write(spelling.marker, "") is None
+
+
+def test_what_goes_on_without_a_space_keeps_its_mark_apart_from_the_word() -> None:
+    tokenizer = minilm()
+    spelling = Spelling(tokenizer)
+    ids = tokenizer.encode("カタ", add_special_tokens=False).ids
+    assert [spelling.read([one]) for one in ids] == [("", "カ"), ("##", "タ")]
+    assert spelling.read(ids) == ("", "カタ")
+    longer = tokenizer.encode("カタナ", add_special_tokens=False).ids
+    assert spelling.write("##", "タナ") == longer[1:]
+    # What the tokenizer cuts off from the letter before it does not go on.
+    for word in ("天", "-タ"):
+        assert spelling.write("##", word) == tokenizer.encode(f"カ{word}", add_special_tokens=False).ids[1:]

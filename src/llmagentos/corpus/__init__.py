@@ -14,7 +14,6 @@ Examples:
 """
 
 from llmagentos.corpus._build import Progress, build_corpus
-from llmagentos.corpus._cleaning import clean_text, passages
 from llmagentos.corpus._config import CorpusConfig
 from llmagentos.corpus._corpus import Corpus
 from llmagentos.corpus._document import Document, Skipped, content_hash
@@ -22,6 +21,7 @@ from llmagentos.corpus._inputs import read_documents
 from llmagentos.corpus._language import guess_language
 from llmagentos.corpus._manifest import InputSummary, Manifest, ShardSummary
 from llmagentos.corpus._output import disk_errors
+from llmagentos.corpus._preparing import clean_document, cut_document
 from llmagentos.corpus._python_docs import harvest_python_docs
 from llmagentos.corpus._zstd import read_zstd
 
@@ -35,12 +35,12 @@ __all__ = [
     "ShardSummary",
     "Skipped",
     "build_corpus",
-    "clean_text",
+    "clean_document",
     "content_hash",
+    "cut_document",
     "disk_errors",
     "guess_language",
     "harvest_python_docs",
-    "passages",
     "read_documents",
     "read_zstd",
 ]

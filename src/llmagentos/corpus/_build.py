@@ -17,7 +17,7 @@ from typing import Any, cast
 import numpy as np
 import numpy.typing as npt
 
-from llmagentos.corpus._cleaning import clean_text, clean_title, has_at_least, passages, replace_surrogates
+from llmagentos.corpus._cleaning import replace_surrogates
 from llmagentos.corpus._config import CorpusConfig
 from llmagentos.corpus._corpus import HELDOUT_PREFIX, MANIFEST_NAME, TRAINING_PREFIX, Corpus
 from llmagentos.corpus._document import Document, Skipped, content_hash
@@ -26,6 +26,7 @@ from llmagentos.corpus._inputs import InputReader
 from llmagentos.corpus._language import guess_language
 from llmagentos.corpus._manifest import MANIFEST_VERSION, InputSummary, Manifest, ShardSummary
 from llmagentos.corpus._output import disk_errors, readable_bytes
+from llmagentos.corpus._preparing import clean_document, cut_document
 from llmagentos.corpus._shards import KEYED_COLUMNS, ShardWriter, read_batches
 from llmagentos.corpus._split import SmallestKeys, heldout_limit, split_key
 from llmagentos.errors import ConfigError, InputError, OutputError
@@ -66,7 +67,7 @@ def build_corpus(
     Args:
         inputs: files, folders and "-" (standard input); or a stream of documents, such as
             `harvest_python_docs()`, where `Skipped` items are counted.
-        out: a path that does not exist yet, or an empty folder.
+        out: a path that does not exist yet, or an empty folder that can be replaced.
         config: how text is read, cleaned and split.
         on_progress: called every 1,000 documents and at the end of the reading.
 
@@ -77,7 +78,7 @@ def build_corpus(
         ConfigError: texts that are long enough would be too long.
         InputError: an input cannot be read, fewer than 2 documents are left, or all have one id and are
             to be split by it.
-        OutputError: `out` exists, or the disk is full.
+        OutputError: `out` exists, cannot be replaced or written, or the disk is full.
 
     Examples:
         >>> import tempfile
@@ -95,9 +96,8 @@ def build_corpus(
             f"corpus.min_characters must be <= corpus.max_characters, got {config.min_characters} and "
             f"{config.max_characters}; 20 and 4000 are usual"
         )
-    out = Path(out)
-    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
-        raise OutputError(f"{out} exists already; choose another --out, or remove it first")
+    out = Path(os.path.realpath(out))
+    _check_out(out)
     stream: Iterable[Document | Skipped]
     given = [inputs] if isinstance(inputs, (str, Path)) else inputs
     first = next(iterator := iter(given), None)
@@ -117,6 +117,25 @@ def build_corpus(
             out.rmdir()
         partial.rename(out)
     return Corpus(out, manifest)
+
+
+def _check_out(out: Path) -> None:
+    """Refuse now, and not after hours of reading, a place that the finished folder cannot take."""
+    # A place that may not be entered, or has too long a name, is refused when the build begins there.
+    if not os.path.exists(out):
+        return
+    try:
+        is_empty = not os.listdir(out)
+    except OSError:  # a file, or a folder that may not be read
+        is_empty = False
+    if not is_empty:
+        raise OutputError(f"{out} exists already; choose another --out, or remove it first")
+    reason = "it is the folder you are in" if os.path.samefile(out, os.curdir) else ""
+    if reason or os.path.ismount(out):
+        raise OutputError(
+            f"{out} cannot be replaced, because {reason or 'it is a disk of its own'}; give a new folder, "
+            f"for example --out {out / 'corpus'}"
+        )
 
 
 class _Build:
@@ -179,33 +198,23 @@ class _Build:
         return Progress(self.documents_read, self.reader.bytes_read, self.reader.total_bytes)
 
     def _stage_document(self, document: Document) -> None:
-        config = self.config
-        text, repaired = clean_text(document.text)
-        title, title_repaired = clean_title(document.title)
-        if repaired or title_repaired:
-            self.repaired["lone surrogate replaced"] += 1
-        id_, source = (replace_surrogates(document.id)[0], replace_surrogates(document.source)[0])
-        if not text:
-            self.drop("empty text", id_)
-            return
-        group, time = (replace_surrogates(document.group)[0], replace_surrogates(document.time)[0])
-        key = split_key(text if config.heldout_key == "content" else id_)
-        parts = passages(text, config.max_characters)
-        # Passages of one text are no negatives of each other, as texts of one group are none.
-        group = group or (id_ if len(parts) > 1 else "")
-        title_bytes = _num_bytes(title)
+        document, repaired = clean_document(document)
+        if repaired:
+            self.repaired["invalid characters replaced"] += 1
+        key = split_key(document.text if self.config.heldout_key == "content" else document.id)
+        title_bytes = _num_bytes(document.title)
+        parts = cut_document(document, self.config)
         self.passages_added += len(parts) - 1
-        for number, part in enumerate(parts, start=1):
-            name = id_ if len(parts) == 1 else f"{id_}#{number}"
-            if not has_at_least(part, config.min_characters):
-                self.drop(f"shorter than {config.min_characters} characters", name)
+        for part in parts:
+            if isinstance(part, Skipped):
+                self.drop(part.reason, part.location)
                 continue
-            digest = content_hash(part)
+            digest = content_hash(part.text)
             self.duplicates.add(digest)
-            language = document.language or guess_language(part)
-            num_bytes = _num_bytes(part)
+            language = part.language or guess_language(part.text)
+            num_bytes = _num_bytes(part.text)
             self.given_bytes += num_bytes
-            row = (name, title, part, language, source, group, time, digest, key)
+            row = (part.id, part.title, part.text, language, part.source, part.group, part.time, digest, key)
             self.staged.add(row, num_bytes + title_bytes)
 
     def finish(self) -> Manifest:

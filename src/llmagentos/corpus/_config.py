@@ -18,11 +18,12 @@ class CorpusConfig:
             because it carries about as much as 3 Latin letters.
         max_characters: longer texts are cut at paragraph, line, sentence or word ends into passages of
             at most this length; they keep the title, get the ids "ID#1", "ID#2" and so on, and share
-            the group "ID" where the text has none.
+            a group of their own where the text has none.
         heldout_key: what decides the side of a text, by SHA-256: its "content" or its "id". A passage
             follows the whole text that it was cut from.
         heldout_fraction: share of texts kept out of training; the same text stays on the same side when
-            other text is added. 0 holds nothing out.
+            other text is added (but for a corpus so small that all its texts fall on one side: then
+            one of them is held out, and may change). 0 holds nothing out.
         heldout_documents: instead of the fraction, exactly this number of texts, those with the
             smallest SHA-256 of the key (at most half of all texts).
 

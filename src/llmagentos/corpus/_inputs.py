@@ -14,6 +14,7 @@ from llmagentos.errors import InputError
 __all__ = ["InputReader", "read_documents"]
 
 _STRUCTURED = {".jsonl", ".csv", ".parquet"}
+_NAME_CHARACTERS = 40
 
 
 class InputReader:
@@ -110,29 +111,34 @@ def read_documents(
 
 
 def _read_source(source: Source, config: CorpusConfig) -> Iterator[Document | Skipped]:
-    """The documents of one source.
+    """The documents of one source, or why there is none.
 
     Raises:
         InputError: the source was named, has rows, and none of them has the text field.
     """
-    if source.format not in _STRUCTURED:
-        yield from read_text(source, config)
-        return
+    structured = source.format in _STRUCTURED
     fields: Counter[str] = Counter()
-    has_field = False
-    for item in read_structured(source, config):
+    has_item = has_field = False
+    for item in read_structured(source, config) if structured else read_text(source, config):
+        has_item = True
         if isinstance(item, Skipped) and item.fields:
             if not has_field:
                 fields.update(item.fields)
         elif isinstance(item, Document):
             has_field = True
         yield item
+    if not has_item:  # white space, headings, the header of a CSV file
+        yield Skipped(reason="no text in the file", location=source.name)
     if source.named and fields and not has_field:
         raise _no_field(str(source.path), config.text_field, fields)
 
 
 def _no_field(where: str, text_field: str, fields: Counter[str]) -> InputError:
-    seen = [name for name, _ in fields.most_common(FIELDS_SHOWN)]
+    # Where names should stand there may be a text, of any length and any number of lines.
+    seen = [" ".join(name.split()) for name, _ in fields.most_common(FIELDS_SHOWN)]
     near = difflib.get_close_matches(text_field, seen, n=1, cutoff=0.5)
     hint = f"did you mean --text-field {near[0]}?" if near else "name the one with the text with --text-field"
-    return InputError(f"no row of {where} has a field {text_field!r}; fields seen: {', '.join(seen)}; {hint}")
+    shown = ", ".join(name[:_NAME_CHARACTERS] + "…" * (len(name) > _NAME_CHARACTERS) for name in seen)
+    if any(len(name) > _NAME_CHARACTERS for name in seen):
+        hint += " (if these are texts and no names, the CSV file has no header: put one above them)"
+    return InputError(f"no row of {where} has a field {text_field!r}; fields seen: {shown}; {hint}")

@@ -12,7 +12,7 @@ __all__ = ["disk_errors", "readable_bytes"]
 
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 _REFUSED = {
-    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG),
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.EBUSY),
     *(errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENOTEMPTY),  # a file where a folder is due, or reverse
 }
 
@@ -31,8 +31,9 @@ def disk_errors(out: Path, partial: Path, needed: Callable[[], str] = lambda: ""
     Raises:
         OutputError: the disk is full, a quota is reached, or the place cannot be written.
     """
-    made = [folder for folder in partial.parents if not folder.exists()]
+    made: list[Path] = []
     try:
+        made = [folder for folder in partial.parents if not folder.exists()]
         yield
     except BaseException as error:
         full = isinstance(error, OSError) and error.errno in _FULL
@@ -73,8 +74,8 @@ def _size(path: Path) -> int:
 
 
 def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        with suppress(OSError):  # not there, or not even its folder
+    with suppress(OSError):  # not there, or not even its folder
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
             path.unlink()

@@ -7,6 +7,7 @@ free: the first line says in a sentence what the rest explains.
 import ast
 import gc
 import inspect
+import os
 import re
 import sysconfig
 import warnings
@@ -48,7 +49,8 @@ def harvest_python_docs(site_packages: Path | None = None) -> Iterator[Document]
     characters or whose first line is under three words, ends with a colon, or has been seen in the same
     package (generated code repeats itself: 439 docstrings of transformers begin with "Args:"), and
     tests, vendored copies, licences and lists of changes. Markdown, reStructuredText and the long
-    descriptions of packages become one document a section.
+    descriptions of packages become one document a section. What cannot be read is passed over, such as
+    links that lead nowhere.
 
     Args:
         site_packages: where packages are installed; by default those of the running Python.
@@ -63,33 +65,47 @@ def harvest_python_docs(site_packages: Path | None = None) -> Iterator[Document]
     for folder in folders:
         if not folder.is_dir():
             raise InputError(f"there is no folder {folder}; give the site-packages folder of a Python")
-        for entry in sorted(folder.iterdir()):
+        for entry in _entries(folder):
             if entry.suffix == ".dist-info":
-                if (entry / "METADATA").is_file():
+                if os.path.isfile(entry / "METADATA"):
                     package = entry.name.partition("-")[0]
                     yield from _page(entry / "METADATA", f"{package}/METADATA", package)
             elif entry.suffix == ".py":
                 yield from _docstrings(entry, entry.stem, set())
-            elif entry.is_dir() and entry.name.isidentifier():
+            elif entry.name.isidentifier() and os.path.isdir(entry):
                 yield from _package(entry, entry.name, set())
 
 
 def _package(folder: Path, name: str, summaries: set[str]) -> Iterator[Document]:
-    for entry in sorted(folder.iterdir()):
+    for entry in _entries(folder):
         if entry.name in _PASSED_OVER or entry.name.startswith("."):
             continue
         if entry.suffix == ".py":
             module = name if entry.stem == "__init__" else f"{name}.{entry.stem}"
             yield from _docstrings(entry, module, summaries)
         elif entry.suffix in _PAGES:
-            if not _NOT_PROSE.search(entry.stem):
+            if os.path.isfile(entry) and not _NOT_PROSE.search(entry.stem):
                 yield from _page(entry, f"{name.replace('.', '/')}/{entry.name}", name.partition(".")[0])
-        elif entry.name.isidentifier() and entry.is_dir() and not entry.is_symlink():
+        elif entry.name.isidentifier() and os.path.isdir(entry) and not os.path.islink(entry):
             yield from _package(entry, f"{name}.{entry.name}", summaries)
 
 
+def _entries(folder: Path) -> list[Path]:
+    """What a folder holds, sorted; nothing where it may not be read."""
+    try:
+        return sorted(folder.iterdir())
+    except OSError:
+        return []
+
+
 def _docstrings(path: Path, module: str, summaries: set[str]) -> Iterator[Document]:
-    data = path.read_bytes() if path.stat().st_size <= _MAX_FILE_BYTES else b""
+    # Not a folder, a link that leads nowhere or a pipe (os.path: pathlib raises where it may not look).
+    if not os.path.isfile(path):
+        return
+    try:
+        data = path.read_bytes() if path.stat().st_size <= _MAX_FILE_BYTES else b""
+    except OSError:
+        return
     if b'"""' not in data and b"'''" not in data:
         return
     # The parser allocates millions of small objects and no cycles; collecting in between costs a third.

@@ -14,6 +14,7 @@ import contextlib
 import csv
 import itertools
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from typing import TypeAlias
@@ -42,6 +43,7 @@ _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 _BYTE_ORDER_MARKS_16_32 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 
 _NAMES = ("id", "_id", "group", "time")
+_TOO_MANY_CELLS = "CSV row with more cells than the header (quote texts that hold the separator)"
 
 Item: TypeAlias = Document | Skipped
 Line: TypeAlias = tuple[int, bytes] | Skipped
@@ -120,7 +122,8 @@ def _text_document(text: str, name: str, line: int, title: str = "") -> Item:
     location = f"{name}:{line}"
     if not text.isascii() and _ESCAPED_BYTE.search(text):
         return Skipped(reason="invalid UTF-8", location=location)
-    return Document(id=location, text=text, title="" if _ESCAPED_BYTE.search(title) else title, source=name)
+    # A title that is no UTF-8 costs no text: cleaning repairs it, and counts it.
+    return Document(id=location, text=text, title=title, source=name)
 
 
 def _read_text_lines(lines: Iterator[Line], name: str) -> Iterator[Item]:
@@ -269,10 +272,15 @@ def _read_csv(chunks: Iterator[bytes | Skipped], name: str, config: CorpusConfig
                 reason = "invalid UTF-8 in the header of a CSV file (save the file as UTF-8)"
                 yield Skipped(reason=reason, location=name)
                 return
+            if header and header.count(config.text_field) > 1:
+                yield Skipped(reason=f"more than one field {config.text_field!r}", location=name)
+                return
         elif row:
             number += 1
             if any(_ESCAPED_BYTE.search(cell) for cell in row):
                 yield Skipped(reason="invalid UTF-8", location=f"{name}:{number}")
+            elif config.text_field in header and any(row[len(header) :]):
+                yield Skipped(reason=_TOO_MANY_CELLS, location=f"{name}:{number}")
             else:
                 yield _row_document(dict(zip(header, row, strict=False)), name, number, config)
 
@@ -306,6 +314,10 @@ def _read_parquet(source: Source, config: CorpusConfig) -> Iterator[Item]:
             fields = tuple(names[:FIELDS_SHOWN]) or ("(none)",)
             yield Skipped(reason=f"no field {config.text_field!r}", location=name, fields=fields)
             return
+        if names.count(config.text_field) > 1:
+            source.bytes_read = source.num_bytes
+            yield Skipped(reason=f"more than one field {config.text_field!r}", location=name)
+            return
         kind = file.schema_arrow.types[names.index(config.text_field)]
         if pa.types.is_temporal(kind) or pa.types.is_nested(kind):
             source.bytes_read = source.num_bytes
@@ -322,8 +334,12 @@ def _read_parquet(source: Source, config: CorpusConfig) -> Iterator[Item]:
             source.bytes_read = source.num_bytes * number // num_rows
         if not number:
             yield Skipped(reason="empty file", location=name)
-    except ARROW_ERRORS:
-        yield Skipped(reason="damaged Parquet file (the rest of it)", location=f"{name}:{number + 1}")
+    except ARROW_ERRORS as error:
+        # Arrow's errors about the bytes have no number, those of the system have.
+        if isinstance(error, OSError) and error.errno:
+            yield Skipped(reason=f"file cannot be read ({os.strerror(error.errno)})", location=name)
+        else:
+            yield Skipped(reason="damaged Parquet file (the rest of it)", location=f"{name}:{number + 1}")
 
 
 def _printable_columns(batch: pa.RecordBatch, text_field: str) -> pa.RecordBatch:

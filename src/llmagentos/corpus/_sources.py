@@ -8,6 +8,7 @@ import difflib
 import gzip
 import io
 import os
+import stat
 import sys
 import zlib
 from collections.abc import Iterator
@@ -59,17 +60,24 @@ def find_sources(given: str | Path) -> Iterator[Source | Skipped]:
     back to one of its parents, or is linked to twice, is visited once.
 
     Raises:
-        InputError: the path does not exist, or is one file of a form that cannot be read.
+        InputError: the path does not exist or may not be read, or is one file of a form that cannot be
+            read.
     """
     if str(given) == "-":
         yield Source(None, "stdin", "-", "", named=True)
         return
-    path = Path(given).expanduser()
-    if path.is_dir():
+    path = Path(os.path.expanduser(given))  # unlike pathlib's, it takes "~notes.txt" for a name
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:
+        raise InputError(f"there is no file or folder {path}{_nearest_hint(path)}") from error
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read ({error.strerror}); check the path, and that you may read it"
+        ) from error
+    if is_folder:
         yield from _walk(path, Path(path.resolve().name), set())
         return
-    if not path.exists():
-        raise InputError(f"there is no file or folder {path}{_nearest_hint(path)}")
     source = _source_of(path, printable(path.name), named=True)
     if isinstance(source, Skipped):
         raise InputError(
@@ -96,7 +104,8 @@ def _walk(folder: Path, name: Path, visited: set[tuple[int, int]]) -> Iterator[S
         if entry.startswith("."):
             continue
         path = folder / entry
-        if path.is_dir():
+        # os.path, because before Python 3.12 pathlib raises where the folder may not be entered.
+        if os.path.isdir(path):
             yield from _walk(path, name / entry, visited)
         else:
             yield _source_of(path, printable((name / entry).as_posix()), named=False)
@@ -107,16 +116,18 @@ def _source_of(path: Path, name: str, *, named: bool) -> Source | Skipped:
     compression = suffixes.pop() if suffixes and suffixes[-1] in _COMPRESSIONS else ""
     form = suffixes[-1] if suffixes else ""
     try:
-        is_file = path.is_file() or named
-        num_bytes = path.stat().st_size
+        status = path.stat()
     except OSError:
         return Skipped(reason="file cannot be read", location=name)
-    if not is_file or form not in FORMATS or (form == ".parquet" and compression):
+    if form not in FORMATS or (form == ".parquet" and compression):
         return Skipped(
             reason=f"file type not read: {printable(form + compression) if form else 'no suffix'}",
             location=name,
         )
-    return Source(path, name, form, compression, named, num_bytes)
+    # A pipe that was named has somebody who writes to it; one that lies in a folder may wait for ever.
+    if not named and not stat.S_ISREG(status.st_mode):
+        return Skipped(reason="no regular file", location=name)
+    return Source(path, name, form, compression, named, status.st_size)
 
 
 def printable(name: str) -> str:

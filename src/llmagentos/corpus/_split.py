@@ -2,8 +2,9 @@
 
 A limit on a hash needs no list and no random state. With a fraction the limit is the same in every
 corpus, and so is the side of a text: a corpus can grow without training on what an older model was
-tested with. With a number of texts the limit moves down as text is added, and held-out texts may
-change sides.
+tested with. Two things are not stable when text is added: with a number of texts the limit moves down,
+and held-out texts may change sides; and in a corpus so small that a fraction puts all texts on one side,
+the limit is that of its smallest keys, until it has grown.
 """
 
 import hashlib
@@ -62,8 +63,9 @@ class SmallestKeys:
 def heldout_limit(keys: SmallestKeys, config: CorpusConfig) -> bytes:
     """The limit L: a text is held out if its key is less than L.
 
-    With a fraction f, L = f * 2^256, and at least one text is held out and at least one is not. With
-    a number n, L is the key after the n smallest, where n is at most half of the texts.
+    With a fraction f, L = f * 2^256. Where all texts would be on one side, L is the second smallest
+    key, so that one text is held out, which may change sides when text is added. With a number n, L is
+    the key after the n smallest, where n is at most half of the texts.
 
     Args:
         keys: of all texts, at least 2 different ones, made with room for `heldout_documents` + 1.

@@ -2,7 +2,8 @@
 
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Final
@@ -13,11 +14,18 @@ from rich.table import Table
 from rich.text import Text
 
 from llmagentos.config import Config
-from llmagentos.corpus import Document, Skipped, clean_text, passages, read_documents
-from llmagentos.encoder import load_encoder
-from llmagentos.errors import InputError
+from llmagentos.corpus import (
+    Document,
+    Skipped,
+    clean_document,
+    content_hash,
+    cut_document,
+    read_documents,
+)
+from llmagentos.encoder import StaticEncoder, load_encoder
+from llmagentos.errors import InputError, OutputError
 from llmagentos.tokens import build_store, train_tokenizer
-from llmagentos.views import Edit, Explanation, Piece, Recipe, Views, explain, markup
+from llmagentos.views import Edit, Explanation, Piece, Recipe, Views, coloured, explain
 
 # Enough for a tokenizer that cuts as the real one will (a few seconds), and for the million words
 # that related words need. So the first page of 100 GB is there as fast as that of a small file.
@@ -60,12 +68,12 @@ class ShownViews:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Colours where there are any, else the marks of wdiff."""
-        coloured = console.color_system is not None and not console.no_color
+        colours = console.color_system is not None and not console.no_color
         table = _grid()
         for name, words in self.facts:
             table.add_row(name, Text(words))
         example = [Piece("added", "added"), Piece(" removed", "removed"), Piece(" moved", "moved")]
-        legend = Text.assemble(_painted(example, coloured=coloured), "  … left out by the crop or for length")
+        legend = Text.assemble(_painted(example, colours=colours), "  … left out by the crop or for length")
         table.add_row("marks", legend)
         yield table
         for number, shown in enumerate(self.texts, start=1):
@@ -73,7 +81,7 @@ class ShownViews:
             yield Text.assemble(
                 (f"{number}  {shown.document.id}", "bold"), (f"  {shown.document.title}", "dim")
             )
-            yield _table(shown, coloured=coloured)
+            yield _table(shown, colours=colours)
 
 
 def show_views(
@@ -94,6 +102,7 @@ def show_views(
         InputError: there is no text, or too little to learn related words from.
         ConfigError: the rates contradict each other.
         ModelError: there is no such encoder.
+        OutputError: the folder for temporary files is full or cannot be written.
     """
     recipe = config.views.resolved()
     pretrained = None if encoder == "static" else load_encoder(encoder)
@@ -102,19 +111,23 @@ def show_views(
         characters = _RELATED_CHARACTERS
     documents = list(_beginning(read_documents([input], config.corpus), config, characters, num_texts))
     if not documents:
-        raise InputError(f"there is no text in {input}; give a file or a folder with text")
+        raise InputError(
+            f"there is no text in {input} of at least {config.corpus.min_characters} characters; give a file "
+            "or a folder with text, or lower corpus.min_characters"
+        )
     if pretrained is None:
         tokenizer = train_tokenizer(documents, config.tokens)
         trained_on = f"the first {len(documents):,} texts" if len(documents) > 1 else "this one text"
         told = f"static, {tokenizer.get_vocab_size():,} entries, trained on {trained_on}"
     else:
         tokenizer, told = pretrained.tokenizer, f"of {encoder}"
-    training = config.training.resolved(pretrained=pretrained is not None)
-    with tempfile.TemporaryDirectory() as folder:
-        store = build_store(documents, tokenizer, Path(folder) / "store")
+    transforms = pretrained is not None and not isinstance(pretrained, StaticEncoder)
+    training = config.training.resolved(pretrained=transforms)
+    with _temporary_folder() as folder:
+        store = build_store(documents, tokenizer, folder / "store")
         views = Views(store, config.views)
         rows = np.arange(min(num_texts, len(store)), dtype=np.int64)
-        first, second = views.steps(rows, seed=training.seed, epoch=0, max_tokens=training.max_tokens or 1)
+        first, second = views.steps(rows, seed=training.seed, epoch=0, max_tokens=training.max_tokens)
         # The store has no row for a text without tokens.
         stored = (one for one in documents if tokenizer.encode(one.text, add_special_tokens=False).ids)
         texts = tuple(
@@ -132,7 +145,7 @@ def show_views(
 def _beginning(
     items: Iterable[Document | Skipped], config: Config, characters: int, num_texts: int
 ) -> Iterator[Document]:
-    """The first texts, cleaned and cut as `build_corpus` does, until there are enough."""
+    """The first texts that `build_corpus` would keep, as it keeps them, until there are enough."""
     taken = 0
     for number, document in enumerate(_texts(items, config), start=1):
         yield document
@@ -142,10 +155,26 @@ def _beginning(
 
 
 def _texts(items: Iterable[Document | Skipped], config: Config) -> Iterator[Document]:
+    seen: set[bytes] = set()
     for item in items:
-        if isinstance(item, Document) and (text := clean_text(item.text)[0]):
-            for part in passages(text, config.corpus.max_characters):
-                yield replace(item, text=part)
+        if isinstance(item, Document):
+            for part in cut_document(clean_document(item)[0], config.corpus):
+                if isinstance(part, Document) and (digest := content_hash(part.text)) not in seen:
+                    seen.add(digest)
+                    yield part
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """A folder for as long as it is needed; no --out can help where it cannot be had."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+    except (OSError, OutputError) as error:
+        raise OutputError(
+            f"the folder for temporary files is full or cannot be written ({error.__cause__ or error}); free "
+            "some room there, or set TMPDIR to another folder"
+        ) from error
 
 
 def _rates(recipe: Recipe) -> list[str]:
@@ -194,13 +223,11 @@ def _edit(edit: Edit) -> str:
     return f"{edit.before} -> {edit.after}" if edit.after else edit.before
 
 
-def _table(shown: ShownText, *, coloured: bool) -> RenderableType:
+def _table(shown: ShownText, *, colours: bool) -> RenderableType:
     table = _grid()
     table.add_row("text", Text(shown.document.text))
     for name, view in zip("ab", shown.views, strict=True):
-        table.add_row(
-            f"view {name}", Text.from_markup(markup(view.pieces)) if coloured else plain(view.pieces)
-        )
+        table.add_row(f"view {name}", _painted(view.pieces, colours=colours))
         for operation, words in changes(view):
             table.add_row("", Text.assemble((f"{operation}: ", "bold dim"), (words, "dim")))
         if not view.edits:
@@ -215,8 +242,8 @@ def _grid() -> Table:
     return table
 
 
-def _painted(pieces: Sequence[Piece], *, coloured: bool) -> Text:
-    return Text.from_markup(markup(pieces)) if coloured else plain(pieces)
+def _painted(pieces: Sequence[Piece], *, colours: bool) -> Text:
+    return coloured(pieces) if colours else plain(pieces)
 
 
 _MARKS: Final = {"added": ("{+", "+}"), "removed": ("[-", "-]"), "moved": ("<", ">")}

@@ -5,8 +5,7 @@
     offsets.bin   int64  (N + 1,)        text i is tokens[offsets[i]:offsets[i + 1]]
     hashes.bin    uint64 (N,)            content hash: equal texts are no negatives of each other
     groups.bin    uint64 (N,)            hash of the session, 0 for none
-    counts.bin    int64  (V,)            how often each entry of the vocabulary occurs
-    documents.bin int64  (V,)            in how many texts each entry occurs
+    documents.bin int64  (V,)            in how many texts each entry of the vocabulary occurs
     tokenizer.json, store.json
 
 Only the rows of a batch are ever read, so resident memory does not grow with the corpus.
@@ -17,7 +16,6 @@ import shutil
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -31,8 +29,10 @@ from llmagentos.tokens._batch import TokenBatch
 from llmagentos.tokens._encode import encode_texts
 
 # Texts tokenised together: enough to keep the tokenizer's threads busy, small enough (about 2 MB of
-# text) that memory stays flat.
+# text) that memory stays flat. Where texts are long the characters bound it: tokens with their spans
+# take some 60 bytes a character.
 _CHUNK_TEXTS = 2_048
+_CHUNK_CHARACTERS = 4_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,6 @@ class TokenStore:
             )
             self.groups: UInt64[np.ndarray, " N"] = _open(
                 folder / "groups.bin", np.dtype(np.uint64), self.num_documents
-            )
-            self.token_counts: Int64[np.ndarray, " V"] = _open(
-                folder / "counts.bin", np.dtype(np.int64), size
             )
             self.document_counts: Int64[np.ndarray, " V"] = _open(
                 folder / "documents.bin", np.dtype(np.int64), size
@@ -123,7 +120,7 @@ def build_store(
         tokenizer: reports offsets; truncation and padding are switched off in the copy that is
             stored.
         folder: created; written beside it and renamed at the end, so it is whole or absent.
-        on_progress: called after every 2,048 texts.
+        on_progress: called after every 2,048 texts, or fewer where they are long.
 
     Returns:
         The opened store.
@@ -154,7 +151,7 @@ def _write(
 ) -> None:
     size = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
     dtype = np.dtype(np.uint16 if size <= 65_536 else np.int32)
-    counts, documents_with = np.zeros(size, np.int64), np.zeros(size, np.int64)
+    documents_with = np.zeros(size, np.int64)
     num_documents = num_tokens = 0
     with ExitStack() as files:
         tokens, flags, offsets, hashes, groups = (
@@ -162,7 +159,7 @@ def _write(
             for name in ("tokens", "flags", "offsets", "hashes", "groups")
         )
         offsets.write(np.int64(0).tobytes())
-        for chunk in _chunks(documents, _CHUNK_TEXTS):
+        for chunk in _chunks(documents):
             batch = encode_texts([document.text for document in chunk], tokenizer)
             kept = np.flatnonzero(batch.lengths > 0)
             tokens.write(batch.tokens.astype(dtype).tobytes())
@@ -172,7 +169,6 @@ def _write(
             groups.write(
                 np.array([_hash(chunk[i].group) if chunk[i].group else 0 for i in kept], np.uint64).tobytes()
             )
-            counts += np.bincount(batch.tokens, minlength=size)
             pairs = np.unique(np.repeat(np.arange(len(chunk)), batch.lengths) * size + batch.tokens)
             documents_with += np.bincount(pairs % size, minlength=size)
             num_documents += len(kept)
@@ -183,7 +179,6 @@ def _write(
         raise InputError(
             "no text has a single token for this tokenizer; give text in a language that it knows"
         )
-    (folder / "counts.bin").write_bytes(counts.tobytes())
     (folder / "documents.bin").write_bytes(documents_with.tobytes())
     (folder / "tokenizer.json").write_text(tokenizer.to_str(), encoding="utf-8")
     meta = {
@@ -195,9 +190,16 @@ def _write(
     (folder / "store.json").write_text(json.dumps(meta), encoding="utf-8")
 
 
-def _chunks(documents: Iterable[Document], size: int) -> Iterator[list[Document]]:
-    iterator = iter(documents)
-    while chunk := list(islice(iterator, size)):
+def _chunks(documents: Iterable[Document]) -> Iterator[list[Document]]:
+    chunk: list[Document] = []
+    characters = 0
+    for document in documents:
+        chunk.append(document)
+        characters += len(document.text)
+        if len(chunk) >= _CHUNK_TEXTS or characters >= _CHUNK_CHARACTERS:
+            yield chunk
+            chunk, characters = [], 0
+    if chunk:
         yield chunk
 
 

@@ -83,11 +83,16 @@ def _vocabulary_size(words: Counter[str], config: TokensConfig) -> int:
         for character in word:
             alphabet[character] += count
     fewest = len(alphabet) + 2  # every character, the unknown token, and one to spare
+    as_well = ""
+    if config.kind == "wordpiece":  # has another entry for a character inside a word
+        num_inside = len({character for word in words for character in word[1:]})
+        fewest += num_inside
+        as_well = f" and {num_inside} of them also inside words"
     if config.vocabulary_size is not None:
         if config.vocabulary_size < fewest:
             raise ConfigError(
                 f"vocabulary_size must be at least {fewest}, as the text has {len(alphabet)} different "
-                f"characters, got {config.vocabulary_size}; leave it out to have it chosen "
+                f"characters{as_well}, got {config.vocabulary_size}; leave it out to have it chosen "
                 "(tokens.vocabulary_size)"
             )
         return config.vocabulary_size

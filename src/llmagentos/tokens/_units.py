@@ -43,10 +43,12 @@ def mark_units(
     spaces = np.concatenate([[0], np.cumsum(kinds == SPACE, dtype=np.int32)])
     breaks = np.concatenate([[0], np.cumsum(kinds != WORD, dtype=np.int32)])
     # A token may carry the space before its word (byte-level BPE, SentencePiece): it is a lone
-    # space only if it has no other character. A token of no character at all (a mark that the
-    # normaliser put in) is one where it begins a text, and elsewhere part of what is before it.
+    # space only if it has no other character. A token of no character at all is one where it begins
+    # a text (a mark that the normaliser put in) or stands behind a space (byte-level BPE with
+    # `trim_offsets` takes the space out of the span), and elsewhere part of what is before it.
     empty = ends <= starts
-    lone_space = (spaces[ends] - spaces[starts] == ends - starts) & (~empty | first)
+    behind_space = first | (kinds[starts - 1] == SPACE)
+    lone_space = (spaces[ends] - spaces[starts] == ends - starts) & (~empty | behind_space)
 
     # Offsets may go back: a character that became several tokens gives its span to each.
     previous_end = np.concatenate([[0], np.maximum.accumulate(ends)[:-1]])
@@ -55,7 +57,7 @@ def mark_units(
     from_letter = np.maximum(previous_end - 1, 0)
     to_letter = np.minimum(starts + 1, len(classes))
     continues = (previous_end > 0) & (breaks[to_letter] == breaks[from_letter])
-    joined = (starts < previous_end) | empty | continues
+    joined = (starts < previous_end) | (empty & ~lone_space) | continues
     joined[1:] |= lone_space[:-1]
     units: Bool[np.ndarray, " T"] = first | ~joined
     return units

@@ -4,7 +4,7 @@ from llmagentos.views._edits import Edit, Explanation, Piece, Step, explain
 from llmagentos.views._random import text_keys
 from llmagentos.views._recipe import Preset, Recipe, ViewsConfig
 from llmagentos.views._related import learn_related_words
-from llmagentos.views._render import markup
+from llmagentos.views._render import coloured
 from llmagentos.views._replacement import read_dictionary, write_dictionary
 from llmagentos.views._views import ViewBatch, Views
 
@@ -18,9 +18,9 @@ __all__ = [
     "ViewBatch",
     "Views",
     "ViewsConfig",
+    "coloured",
     "explain",
     "learn_related_words",
-    "markup",
     "read_dictionary",
     "text_keys",
     "write_dictionary",

@@ -147,8 +147,10 @@ class _Spelled:
             # Unknown tokens and bytes: shown as the tokenizer shows them.
             return False, self._tokenizer.decode(ids, skip_special_tokens=False).strip()
         marker, word = read
+        if not self.marked:
+            return False, word
         # A related expression of several words has markers inside.
-        return marker != "", word.replace(marker, " ") if marker else word
+        return marker != "", word.replace(self._spelling.marker, " ")
 
 
 def _follow(

@@ -77,7 +77,8 @@ def learn_related_words(
     if units.ids.size < min_words:
         raise InputError(
             f"related words need a corpus of at least {min_words:,} words, this one has "
-            f"{units.ids.size:,}; set views.word_replacement=0 or give views.dictionary"
+            f"{units.ids.size:,}; give more text (for train and views you can also set "
+            "views.word_replacement=0 or give views.dictionary)"
         )
     numbers, words, eligible = _vocabulary(units, Spelling(store.tokenizer))
     vectors = _vectors(numbers, units.pool.sentences, len(words))
@@ -129,7 +130,7 @@ def _vocabulary(units: UnitBatch, spelling: Spelling) -> tuple[Ints, list[str], 
         unit = first[unit_type]
         start = pool.starts[unit]
         read = spelling.read(pool.tokens[start : start + pool.lengths[unit]].tolist())
-        # The same word with and without the space marker is one word.
+        # The same word is one word with every marker.
         word = read[1] if read is not None else f"\x00{unit_type}"
         if word not in numbers:
             numbers[word] = len(numbers)

@@ -1,9 +1,9 @@
 """Word replacement: a table from the tokens of a word to the tokens of its related words.
 
 The words come from a dictionary file or from the corpus itself (`_related.py`); both are the same
-mapping from a word to its related words, best first. It is compiled for one tokenizer, once with and
-once without the leading space marker, so a word replaced in the middle of a text keeps its space and
-words of several pieces replace each other whole.
+mapping from a word to its related words, best first. It is compiled for one tokenizer, once for each
+marker of a position (with and without a space, say), so a word replaced in the middle of a text keeps its
+space and words of several pieces replace each other whole.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ class Replacement:
     def __init__(self, related: RelatedWords, tokenizer: Tokenizer) -> None:
         spelling = Spelling(tokenizer)
         sources: dict[tuple[int, ...], list[list[int]]] = {}
-        for marker in dict.fromkeys(("", spelling.marker)):
+        for marker in spelling.markers:
             for word, others in related.items():
                 source = _spelled(spelling, marker, word)
                 targets = [_spelled(spelling, marker, other) for other in others]
@@ -104,7 +104,7 @@ class Replacement:
 def _spelled(spelling: Spelling, marker: str, words: str) -> list[int] | None:
     """Tokens of one or several words; None where one of them cannot be spelled."""
     ids: list[int] = []
-    for word in spelling.normalised(words).split():
+    for word in words.split():
         written = spelling.write(spelling.marker if ids else marker, word)
         if written is None:
             return None

@@ -1,9 +1,11 @@
 """The text of a unit and the tokens of a word, exactly as one tokenizer writes them.
 
 `tokenizer.decode` and `tokenizer.encode` work on sentences: they strip and add spaces, so a word put
-into the middle of a text comes out wrong. Here only the tokenizer's model is asked, on the pre-token
-itself. A leading space marker of the vocabulary (U+2581, or U+0120 in byte-level BPE) belongs to the
-position and is kept apart from the word.
+into the middle of a text comes out wrong. Here a word goes through the tokenizer's own normaliser,
+pre-tokenizer and model one by one. What its first token owes to its place in the text belongs to the
+position and is kept apart from the word as its marker: a leading space of the vocabulary (U+2581, or
+U+0120 in byte-level BPE), or the prefix of WordPiece for what goes on without a space ("##"), with which
+a unit begins in scripts that are written without spaces.
 """
 
 import json
@@ -43,37 +45,42 @@ class Spelling:
         self._tokenizer = tokenizer
         parts: dict[str, Any] = json.loads(tokenizer.to_str())
         model = parts["model"]
-        kinds = json.dumps([parts["pre_tokenizer"], parts["decoder"]])
+        cutter = json.dumps(parts["pre_tokenizer"])
         self._continuation: str = model.get("continuing_subword_prefix") or ""
         self._bytes = (
-            {char: byte for byte, char in _byte_alphabet().items()} if "ByteLevel" in kinds else None
+            {char: byte for byte, char in _byte_alphabet().items()}
+            if "ByteLevel" in cutter + json.dumps(parts["decoder"])
+            else None
         )
-        self._chars = _byte_alphabet()
         unmarked = self._bytes is None and tokenizer.token_to_id(_METASPACE) is None
         self.marker = "" if unmarked else _METASPACE if self._bytes is None else _BYTE_SPACE
+        # Other tokenizers with a marker have it from their normaliser: the pre-tokenizer sees the marker.
+        self._space = " " if "ByteLevel" in cutter or "Metaspace" in cutter else self.marker
+        self.markers = tuple(dict.fromkeys(("", self.marker, self._continuation)))
         unknown = model.get("unk_token")
         if model["type"] == "Unigram" and model.get("unk_id") is not None:
             unknown = model["vocab"][model["unk_id"]][0]
         self._banned = {token["content"] for token in parts["added_tokens"]} | {unknown}
 
     def read(self, ids: Sequence[int]) -> tuple[str, str] | None:
-        """The space marker (or "") and the text of a unit; None where the tokens do not spell text.
+        """The marker and the text of a unit; None where the tokens do not spell text.
 
         Args:
             ids: the unit's token ids.
 
         Returns:
-            (marker, word), or None for unknown and special tokens and for parts of a character.
+            (marker, word), the first one of `markers`; or None for unknown and special tokens and for
+            parts of a character.
         """
-        pieces = []
-        for place, token in enumerate(ids):
+        pieces: list[str] = []
+        for token in ids:
             piece = self._tokenizer.id_to_token(token)
             if piece is None or piece in self._banned or _BYTE_TOKEN.fullmatch(piece):
                 return None
-            pieces.append(piece.removeprefix(self._continuation) if place else piece)
-        spelled = "".join(pieces)
-        marker = self.marker if self.marker and spelled.startswith(self.marker) else ""
-        word = self.plain(spelled[len(marker) :])
+            pieces.append(piece)
+        marker = next((one for one in self.markers if one and pieces[0].startswith(one)), "")
+        first = pieces[0].removeprefix(marker)
+        word = self.plain(first + "".join(piece.removeprefix(self._continuation) for piece in pieces[1:]))
         return None if word is None else (marker, word)
 
     def plain(self, spelled: str) -> str | None:
@@ -90,20 +97,39 @@ class Spelling:
 
         Args:
             marker: what `read` gave for the position.
-            word: without spaces.
+            word: without spaces; is normalised here.
 
         Returns:
             Token ids, at least one, none unknown.
         """
-        spelled = word if self._bytes is None else "".join(self._chars[byte] for byte in word.encode())
-        tokens = self._tokenizer.model.tokenize(marker + spelled)
-        if not tokens or any(token.value in self._banned for token in tokens):
-            return None
-        # Unigram names an unknown run by the run itself and gives it the unknown id.
-        ids = [token.id for token in tokens]
-        if any(self._tokenizer.id_to_token(number) in self._banned for number in ids):
-            return None
-        return ids
+        ids: list[int] = []
+        for piece in self._pieces(marker, self.normalised(word)):
+            tokens = self._tokenizer.model.tokenize(piece)
+            if not tokens or any(token.value in self._banned for token in tokens):
+                return None
+            # Unigram names an unknown run by the run itself and gives it the unknown id.
+            if any(self._tokenizer.id_to_token(token.id) in self._banned for token in tokens):
+                return None
+            ids += [token.id for token in tokens]
+        return ids or None
+
+    def _pieces(self, marker: str, word: str) -> list[str]:
+        """A normalised word with its marker, cut as in a text: what the model sees one by one."""
+        if not word.strip():
+            return []
+        if marker and marker == self._continuation:
+            # Behind a letter, as in a text, the word goes on, or is cut off before its first character.
+            first, *rest = self._cut("a" + word)
+            return [marker + first[1:], *rest] if len(first) > 1 else rest
+        if marker:
+            return self._cut(self._space + word)
+        pieces = self._cut(word)
+        # Some pre-tokenizers put a space before every text.
+        return [pieces[0].removeprefix(self.marker), *pieces[1:]] if pieces else []
+
+    def _cut(self, text: str) -> list[str]:
+        cutter = self._tokenizer.pre_tokenizer
+        return [text] if cutter is None else [piece for piece, _ in cutter.pre_tokenize_str(text)]
 
     def normalised(self, word: str) -> str:
         """A word as the tokenizer sees it (case, accents, width)."""
