@@ -230,7 +230,7 @@ def test_training_on_a_full_disk(tmp_path: Path, num_bytes: int) -> None:
 
 @pytest.mark.parametrize("command", ["corpus", "npy", "parquet", "html"])
 def test_other_commands_on_a_full_disk(tmp_path: Path, command: str) -> None:
-    texts = write_texts(tmp_path, ENGLISH * 20)
+    texts = write_texts(tmp_path, [f"{text} {copy}" for copy in range(20) for text in ENGLISH])
     out = tmp_path / "new" / f"out.{command}"
     if command == "corpus":
         done = run_with_file_limit(500, "corpus", "build", texts, "--out", out)
