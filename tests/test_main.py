@@ -193,7 +193,15 @@ def test_views_shows_what_was_changed(tmp_path: Path) -> None:
 
 
 def test_views_of_one_line_of_standard_input(model: Path) -> None:
-    shown = run("views", "-", "--encoder", model, "--set", "views.preset=dropout", stdin="这是没有标签的一句话。".encode())
+    shown = run(
+        "views",
+        "-",
+        "--encoder",
+        model,
+        "--set",
+        "views.preset=dropout",
+        stdin="这是没有标签的一句话。".encode(),
+    )
     assert shown.status == 0 and "the same text twice" in shown.out and "unchanged" in shown.out
 
 

@@ -456,3 +456,19 @@ def test_settings_that_are_resolved() -> None:
     assert None not in asdict(TrainingConfig().resolved(pretrained=False)).values()
     assert None not in asdict(TrainingConfig().resolved(pretrained=True)).values()
     assert TrainingConfig(batch_size=7, max_tokens=9).resolved(pretrained=True).batch_size == 7
+
+
+@pytest.mark.parametrize(("preset", "dropout"), [("crop", False), ("span", False), ("dropout", True)])
+def test_dropout_is_on_only_where_crops_make_no_difference(
+    store: TokenStore, folder: Path, preset: Any, dropout: bool
+) -> None:
+    modes: list[bool] = []
+
+    class Watched(Spoilt):
+        def forward(self, tokens: Tensor, offsets: Tensor) -> Tensor:
+            modes.append(self.training)
+            return super().forward(tokens, offsets)
+
+    encoder = Watched(store.tokenizer, Spoil("one point"), from_step=100)
+    train(encoder, store, folder, views=Views(store, ViewsConfig(preset=preset)), steps=3)
+    assert modes == [dropout] * 3

@@ -3,12 +3,12 @@
 import difflib
 import unicodedata
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Final
 
 from llmagentos.config import Config
 from llmagentos.corpus import Corpus, disk_errors
 from llmagentos.errors import InputError
+from llmagentos.pipeline._temporary import temporary_folder
 from llmagentos.tokens import TokenStore, build_store, train_tokenizer
 from llmagentos.views import learn_related_words, read_dictionary, write_dictionary
 
@@ -33,9 +33,12 @@ def related_words(corpus: Corpus, config: Config) -> dict[str, list[str]]:
     path = corpus.path / RELATED_WORDS_NAME
     if path.exists():
         return read_dictionary(path)
-    with TemporaryDirectory() as folder:
+    with temporary_folder() as folder:
         tokenizer = train_tokenizer(corpus.training(), config.tokens)
-        return related_words_of(build_store(corpus.training(), tokenizer, Path(folder) / "store"), path)
+        store = build_store(corpus.training(), tokenizer, folder / "store")
+        related = learn_related_words(store)
+    _write(related, path)
+    return read_dictionary(path)
 
 
 def related_words_of(store: TokenStore, path: Path) -> dict[str, list[str]]:
@@ -56,12 +59,15 @@ def related_words_of(store: TokenStore, path: Path) -> dict[str, list[str]]:
         OutputError: the file cannot be written.
     """
     if not path.exists():
-        related = learn_related_words(store)
-        partial = path.with_name(f".{path.name}.partial")
-        with disk_errors(path, partial):
-            write_dictionary(related, partial)
-            partial.rename(path)
+        _write(learn_related_words(store), path)
     return read_dictionary(path)
+
+
+def _write(related: dict[str, list[str]], path: Path) -> None:
+    partial = path.with_name(f".{path.name}.partial")
+    with disk_errors(path, partial):
+        write_dictionary(related, partial)
+        partial.rename(path)
 
 
 def related_to(word: str, related: dict[str, list[str]]) -> list[str]:

@@ -1,8 +1,6 @@
 """What augmentation does to a text: the original, its two views, and what each operation changed."""
 
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import groupby, islice
 from pathlib import Path
@@ -23,7 +21,8 @@ from llmagentos.corpus import (
     read_documents,
 )
 from llmagentos.encoder import StaticEncoder, load_encoder
-from llmagentos.errors import InputError, OutputError
+from llmagentos.errors import InputError
+from llmagentos.pipeline._temporary import temporary_folder
 from llmagentos.tokens import build_store, train_tokenizer
 from llmagentos.views import Edit, Explanation, Piece, Recipe, Views, coloured, explain
 
@@ -123,7 +122,7 @@ def show_views(
         tokenizer, told = pretrained.tokenizer, f"of {encoder}"
     transforms = pretrained is not None and not isinstance(pretrained, StaticEncoder)
     training = config.training.resolved(pretrained=transforms)
-    with _temporary_folder() as folder:
+    with temporary_folder() as folder:
         store = build_store(documents, tokenizer, folder / "store")
         views = Views(store, config.views)
         rows = np.arange(min(num_texts, len(store)), dtype=np.int64)
@@ -162,19 +161,6 @@ def _texts(items: Iterable[Document | Skipped], config: Config) -> Iterator[Docu
                 if isinstance(part, Document) and (digest := content_hash(part.text)) not in seen:
                     seen.add(digest)
                     yield part
-
-
-@contextmanager
-def _temporary_folder() -> Iterator[Path]:
-    """A folder for as long as it is needed; no --out can help where it cannot be had."""
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            yield Path(folder)
-    except (OSError, OutputError) as error:
-        raise OutputError(
-            f"the folder for temporary files is full or cannot be written ({error.__cause__ or error}); free "
-            "some room there, or set TMPDIR to another folder"
-        ) from error
 
 
 def _rates(recipe: Recipe) -> list[str]:

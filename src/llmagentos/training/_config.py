@@ -62,14 +62,14 @@ class TrainingConfig:
 
     Example:
         >>> TrainingConfig(batch_size=32).resolved(pretrained=True).learning_rate
-        5e-05
+        1e-05
     """
 
     batch_size: Annotated[
         int | None, Field(ge=2, le=1_000_000, description="32 to 256 for a Transformer, 1024 for static")
     ] = None
     learning_rate: Annotated[
-        float | None, Field(gt=0, le=10, description="1e-5 to 1e-4 for a Transformer, 2e-3 for static")
+        float | None, Field(gt=0, le=10, description="3e-6 to 3e-5 for a Transformer, 2e-3 for static")
     ] = None
     max_tokens: Annotated[int | None, Field(ge=2, le=1_000_000, description="64 to 512 is usual")] = None
     seed: Annotated[int, Field(ge=0, lt=2**63, description="any whole number from 0")] = 0
@@ -93,7 +93,7 @@ class TrainingConfig:
             What was given, and for the rest what suits the encoder.
         """
         batch_size, learning_rate, max_tokens, checkpoint_steps = (
-            (64, 5e-5, 128, 25) if pretrained else (1024, 2e-3, 256, 500)
+            (128, 1e-5, 128, 25) if pretrained else (1024, 2e-3, 256, 500)
         )
         usual = {
             "batch_size": batch_size,

@@ -157,7 +157,9 @@ def train_encoder(
     else:
         shutil.rmtree(checkpoints, ignore_errors=True)
 
-    encoder.train()
+    # Two crops differ by themselves. Dropout on top of them made a step 1.2 times as long, and brought
+    # nothing: all-MiniLM-L6-v2 on arXiv, 64 steps, MRR@10 95.1 with it and 95.3 without.
+    encoder.train(not views.recipe.crops)
     clock = _Clock()
     with metrics_log(folder, state.step) as log:
         alarm = CollapseAlarm(log.first_deviation)
