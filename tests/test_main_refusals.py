@@ -72,6 +72,12 @@ def test_a_corpus_of_one_text(refused: Callable[..., str], tmp_path: Path, texts
         assert "at least 2 different documents are needed" in refused(*command)
 
 
+def test_two_texts_of_which_one_is_held_out(refused: Callable[..., str], tmp_path: Path) -> None:
+    write_texts(tmp_path, ENGLISH[:2])
+    sentence = refused("train", "texts.txt", "--out", "new/model", "--steps", "5")
+    assert "at least 2 texts, got 1; give more text" in sentence
+
+
 def test_empty_standard_input(refused: Callable[..., str], tmp_path: Path) -> None:
     assert "at least 2 different documents are needed, 0 left" in refused("train", "-", "--out", "new/model")
     assert "there is no text in -" in refused("views", "-")
@@ -278,7 +284,7 @@ def test_an_interrupted_run_keeps_its_checkpoint_and_says_how_to_go_on(tmp_path:
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert err == (
-        f"llmagentos: stopped; the last checkpoint is in {tmp_path / 'model.partial'}; "
+        f"llmagentos: stopped; what was done is kept in {tmp_path / 'model.partial'}; "
         "go on with the same command and --resume\n"
     )
     assert list(checkpoints.glob("step-*")) and not (tmp_path / "model").exists()

@@ -69,7 +69,7 @@ def demo(
         "Learning from the documentation of the Python packages installed here. No labels, no download."
     )
     _check_outside(out, [])
-    out = _free_name(out)
+    out = _free_name(out if out.name else out.resolve())
     with progress_bars(console) as show:
         trained = run(out, minutes=minutes, on_progress=show)
     _summary(console, trained, timed=True)
@@ -334,7 +334,7 @@ def _tells_how_to_go_on(out: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         work = out.with_name(out.name + ".partial")
         left = (
-            f"the last checkpoint is in {work}; go on with the same command and --resume"
+            f"what was done is kept in {work}; go on with the same command and --resume"
             if work.exists()
             else "there was no checkpoint yet, so nothing is left behind"
         )
@@ -402,13 +402,13 @@ def main() -> None:
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             _fail(f"the disk (or the quota) is full ({error}); free some space and run the command again")
+        if error.filename is None:
+            raise
         if error.errno == errno.ENAMETOOLONG:
             name = str(error.filename)
             _fail(
                 f"the name {name[:40]!r}... has {len(name):,} characters, too many; give a path, not a text"
             )
-        if error.filename is None:
-            raise
         _fail(f"{error.filename} cannot be used ({error.strerror}); check the path and its permissions")
 
 

@@ -151,7 +151,7 @@ def test_a_text_field_that_is_there_twice_is_refused(read: Read, tmp_path: Path)
 )
 def test_texts_where_names_should_be_are_not_shown_whole(read: Read, name: str, content: str) -> None:
     content = content.replace("many", "many\\n " * 5_000 if name == "b.jsonl" else "many\n " * 5_000)
-    with pytest.raises(InputError, match="the CSV file has no header: put one above them") as caught:
+    with pytest.raises(InputError, match="a CSV file lacks its header: put one above them") as caught:
         read(name, content + "\n1,2\n")
     assert len(str(caught.value)) < 300 and "\n" not in str(caught.value)
 

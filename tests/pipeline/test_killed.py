@@ -194,6 +194,29 @@ def test_a_demo_that_is_stopped_leaves_nothing(tmp_path: Path, monkeypatch: pyte
     assert not list(tmp_path.iterdir())
 
 
+def test_a_demo_that_is_refused_removes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "demo.partial").mkdir()
+    (tmp_path / "demo.partial" / "thesis.txt").write_text("years of work")
+    with pytest.raises(OutputError, match="is in the way"):
+        demo(tmp_path / "demo", minutes=5)
+    assert (tmp_path / "demo.partial" / "thesis.txt").exists()
+
+
+def test_text_without_related_words_is_trained_on(
+    texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_related_words, "learn_related_words", lambda store: {})
+    config = CONFIG.override(["views.word_replacement=0.5"])
+    assert train([texts], tmp_path / "model", config=config, steps=STEPS).result.steps == STEPS
+
+
+def test_rates_that_suit_the_views_of_a_transformer(texts: Path, bert: str, tmp_path: Path) -> None:
+    config = Config().override(
+        ["views.crop_min=0.6", "training.batch_size=8"]
+    )  # crops end at 0.5, spans at 0.8
+    assert train([texts], tmp_path / "model", encoder=bert, config=config, steps=2).result.steps == 2
+
+
 def test_a_finished_run_has_nothing_to_go_on_with(texts: Path, tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     with pytest.raises(OutputError, match=r"it is finished, so there is nothing to go on with$"):

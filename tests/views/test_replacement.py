@@ -55,6 +55,7 @@ def test_a_related_expression_may_have_several_words(english: MemoryStore) -> No
     [
         ({"fast": ["high-speed"]}, "a fast train", "a high-speed train"),
         ({"国": ["大人"]}, "中国日本", "中大人日本"),
+        ({"国": ["ナナ"]}, "中国中国中国中国", "中ナナ中ナナ中ナナ中ナナ"),
         ({"タ": ["ナナ"]}, "カタカ", "カナナカ"),
     ],
 )

@@ -140,5 +140,5 @@ def _no_field(where: str, text_field: str, fields: Counter[str]) -> InputError:
     hint = f"did you mean --text-field {near[0]}?" if near else "name the one with the text with --text-field"
     shown = ", ".join(name[:_NAME_CHARACTERS] + "…" * (len(name) > _NAME_CHARACTERS) for name in seen)
     if any(len(name) > _NAME_CHARACTERS for name in seen):
-        hint += " (if these are texts and no names, the CSV file has no header: put one above them)"
+        hint += " (if these are texts and no names, a CSV file lacks its header: put one above them)"
     return InputError(f"no row of {where} has a field {text_field!r}; fields seen: {shown}; {hint}")

@@ -87,19 +87,19 @@ class EmbeddingModel:
         start = 0
         while start < len(texts):
             stop = _chunk_end(texts, start)
-            try:
-                vectors[start:stop] = self._encode_chunk(list(texts[start:stop]))
-            except TypeError as error:  # what tokenizers says to a string that cannot be UTF-8
-                raise InputError(
-                    f"a text at position {start} to {stop - 1} holds half a character (a lone surrogate); "
-                    "repair it, for example with text.encode('utf-8', 'replace').decode()"
-                ) from error
+            vectors[start:stop] = self._encode_chunk(list(texts[start:stop]))
             start = stop
         return vectors
 
     def _encode_chunk(self, texts: list[str]) -> npt.NDArray[np.float32]:
         # The fast variant leaves out the offsets into the text, which nothing here needs.
-        ids = [e.ids for e in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        try:
+            ids = [e.ids for e in self.tokenizer.encode_batch_fast(texts, add_special_tokens=False)]
+        except TypeError as error:  # the texts are strings, so one of them cannot be UTF-8
+            raise InputError(
+                "one of the texts holds half a character (a lone surrogate); repair it, for example with "
+                "text.encode('utf-8', 'replace').decode()"
+            ) from error
         offsets = np.zeros(len(ids) + 1, np.int64)
         np.cumsum([len(i) for i in ids], out=offsets[1:])
         tokens = np.fromiter(chain.from_iterable(ids), np.int64, offsets[-1])

@@ -37,8 +37,7 @@ def related_words(corpus: Corpus, config: Config) -> dict[str, list[str]]:
         tokenizer = train_tokenizer(corpus.training(), config.tokens)
         store = build_store(corpus.training(), tokenizer, folder / "store")
         related = learn_related_words(store)
-    _write(related, path)
-    return read_dictionary(path)
+    return _kept(related, path)
 
 
 def related_words_of(store: TokenStore, path: Path) -> dict[str, list[str]]:
@@ -58,16 +57,18 @@ def related_words_of(store: TokenStore, path: Path) -> dict[str, list[str]]:
         InputError: the store is too small.
         OutputError: the file cannot be written.
     """
-    if not path.exists():
-        _write(learn_related_words(store), path)
-    return read_dictionary(path)
+    return read_dictionary(path) if path.exists() else _kept(learn_related_words(store), path)
 
 
-def _write(related: dict[str, list[str]], path: Path) -> None:
+def _kept(related: dict[str, list[str]], path: Path) -> dict[str, list[str]]:
+    """The same words as they will be read from now on; where there are none, no file is written."""
+    if not related:
+        return {}
     partial = path.with_name(f".{path.name}.partial")
     with disk_errors(path, partial):
         write_dictionary(related, partial)
         partial.rename(path)
+    return read_dictionary(path)
 
 
 def related_to(word: str, related: dict[str, list[str]]) -> list[str]:

@@ -1,6 +1,7 @@
 """What a finished run says of itself: scores on held-out text, a page, a model card."""
 
 import json
+import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -133,7 +134,8 @@ def _base_model(encoder: str) -> str:
         return ""
     if encoder == "minilm":
         return "sentence-transformers/all-MiniLM-L6-v2"
-    return "" if Path(encoder).is_dir() else encoder  # a folder of this machine says nothing to others
+    # A folder of this machine says nothing to others.
+    return "" if os.path.isdir(os.path.expanduser(encoder)) else encoder
 
 
 def _card_score(result: TaskResult) -> CardScore:
@@ -186,14 +188,15 @@ def write_reports(
 
 def _with_command(story: Story) -> str:
     """The configuration, and what the command line said beside it."""
-    given = (
-        "\n".join(f"#   {json.dumps(one.path, ensure_ascii=False)}" for one in story.corpus.manifest.inputs)
-        or "#   (a stream)"
-    )
-    return (
-        f"# llmagentos train INPUT... --encoder {story.encoder} --steps {story.result.steps} "
-        f"--config config.toml\n# where INPUT... was\n{given}\n\n{story.config.to_toml()}"
-    )
+    inputs = [json.dumps(one.path, ensure_ascii=False) for one in story.corpus.manifest.inputs]
+    lines = [
+        f"encoder {story.encoder}, {story.result.steps} steps, {story.store.tokenizer.get_vocab_size()} "
+        "entries in the tokenizer, learned from:",
+        *inputs,
+        f"again: llmagentos train INPUT... --encoder {story.encoder} --steps {story.result.steps} "
+        "--config config.toml",
+    ]
+    return "".join(f"# {line}\n" for line in lines) + "\n" + story.config.to_toml()
 
 
 def _facts(story: Story) -> dict[str, object]:

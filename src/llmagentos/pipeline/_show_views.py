@@ -1,7 +1,7 @@
 """What augmentation does to a text: the original, its two views, and what each operation changed."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,7 @@ from llmagentos.corpus import (
 )
 from llmagentos.encoder import StaticEncoder, load_encoder
 from llmagentos.errors import InputError
+from llmagentos.pipeline._probe import usual_preset
 from llmagentos.pipeline._temporary import temporary_folder
 from llmagentos.tokens import build_store, train_tokenizer
 from llmagentos.views import Edit, Explanation, Piece, Recipe, Views, coloured, explain
@@ -62,7 +63,7 @@ class ShownViews:
         """What was done to the texts, as (name, words)."""
         recipe = f"{self.recipe.preset}: {', '.join(_rates(self.recipe)) or 'the same text twice'}"
         if not self.chosen:
-            recipe += " (views.preset is unset; for a pretrained encoder train chooses by a short trial)"
+            recipe += " (views.preset is unset; with a Transformer and much text, train tries what suits)"
         return [("recipe", recipe), ("tokenizer", self.tokenizer)]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
@@ -124,7 +125,8 @@ def show_views(
     training = config.training.resolved(pretrained=transforms)
     with temporary_folder() as folder:
         store = build_store(documents, tokenizer, folder / "store")
-        views = Views(store, config.views)
+        preset = config.views.preset or usual_preset(transforms=transforms)
+        views = Views(store, replace(config.views, preset=preset))
         rows = np.arange(min(num_texts, len(store)), dtype=np.int64)
         first, second = views.steps(rows, seed=training.seed, epoch=0, max_tokens=training.max_tokens)
         # The store has no row for a text without tokens.

@@ -5,7 +5,6 @@ inputs -> corpus -> tokens -> views -> encoder -> loss -> training -> model -> e
 
 import json
 import math
-import shutil
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -22,7 +21,7 @@ from llmagentos.evaluation import EvaluationReport, RetrievalTask
 from llmagentos.loss import NTXentLoss
 from llmagentos.model import EmbeddingModel, export_model
 from llmagentos.pipeline._heldout import heldout_task
-from llmagentos.pipeline._probe import Trial, choose_views, probe_texts
+from llmagentos.pipeline._probe import Trial, choose_views, probe_texts, usual_preset
 from llmagentos.pipeline._progress import OnProgress, Update, silent
 from llmagentos.pipeline._related_words import RELATED_WORDS_NAME, related_words_of
 from llmagentos.pipeline._report import (
@@ -42,7 +41,7 @@ from llmagentos.training import (
     TrainingResult,
     train_encoder,
 )
-from llmagentos.views import Views, ViewsConfig
+from llmagentos.views import Recipe, Views, ViewsConfig
 
 # What the map, the neighbours and the files of the report take beyond the embedding of their texts.
 _REPORT_SECONDS = 20.0
@@ -91,6 +90,7 @@ def train(
     minutes: float | None = None,
     steps: int | None = None,
     resume: bool = False,
+    resumable: bool = True,
     on_progress: OnProgress = silent,
 ) -> TrainedModel:
     """Learn an embedding model from unlabelled text, and measure it on text held out.
@@ -104,6 +104,7 @@ def train(
             little text ends earlier, after `training.max_epochs` epochs.
         steps: number of steps; give this or `minutes`, or neither for ten minutes.
         resume: go on with a run that was killed.
+        resumable: keep what was trained when the run stops early, for `resume`.
         on_progress: called as the run goes on.
 
     Returns:
@@ -116,7 +117,7 @@ def train(
     out = Path(out) if Path(out).name else Path(out).resolve()  # "." has no name to put .partial behind
     config = config or Config()
     _check_budget(minutes, steps)
-    with workspace(out, resume=resume) as work:
+    with workspace(out, resume=resume, resumable=resumable) as work:
         device = "cuda" if torch.cuda.is_available() else "cpu"
         pretrained = None if encoder == "static" else load_encoder(encoder).to(device)
         transforms = pretrained is not None and not isinstance(pretrained, StaticEncoder)
@@ -131,13 +132,17 @@ def train(
         task = heldout_task(work / "heldout.jsonl", limit)
         probed = _probed_texts(corpus, config) if transforms else []
         store = _tokens(corpus, pretrained, probed, work / "store", config, on_progress)
-        training = replace(training, batch_size=min(training.batch_size, len(store)))
-        related = _related(store, config, work)
+        training = replace(training, batch_size=max(2, min(training.batch_size, len(store))))
+        usual = replace(config.views, preset=config.views.preset or usual_preset(transforms=transforms))
+        related = _related(store, usual.resolved(), work)
         model = pretrained or _new_static(store, config).to(device)
         trials = _trials(model, store, related, probed, loss, config, training, work, on_progress)
-        preset = config.views.preset or (trials[0].preset if trials else "span" if transforms else "crop")
-        views = Views(store, replace(config.views, preset=preset), related=related)
-        config = _settled(config, store if pretrained is None else None, views, training)
+        chosen = replace(config.views, preset=trials[0].preset) if trials else usual
+        views = Views(store, chosen, related=related)
+        # What is still open now is chosen alike every time: the size of the vocabulary, by the script.
+        config = replace(
+            config, views=ViewsConfig(**asdict(views.recipe)), training=TrainingConfig(**asdict(training))
+        )
 
         deadline = None if steps else _deadline(began, minutes, model, task)
         result = train_encoder(
@@ -192,12 +197,10 @@ def demo(out: str | Path, *, minutes: float, on_progress: OnProgress = silent) -
         As `train`.
     """
     config = Config().override(["corpus.heldout_fraction=0.1"])
-    try:
-        return train(harvest_python_docs(), out, config=config, minutes=minutes, on_progress=on_progress)
-    except BaseException:
-        # What is learned from changes with every package that is installed, so there is no going on.
-        shutil.rmtree(Path(out).with_name(Path(out).name + ".partial"), ignore_errors=True)
-        raise
+    # What is learned from changes with every package that is installed, so there is no going on.
+    return train(
+        harvest_python_docs(), out, config=config, minutes=minutes, resumable=False, on_progress=on_progress
+    )
 
 
 def _corpus(
@@ -305,27 +308,11 @@ def _trials(
     return trials
 
 
-def _related(store: TokenStore, config: Config, work: Path) -> dict[str, list[str]] | None:
+def _related(store: TokenStore, recipe: Recipe, work: Path) -> dict[str, list[str]] | None:
     """The words that replace one another, learned once a run; None where a file has them, or none do."""
-    recipe = config.views.resolved()
     if recipe.word_replacement == 0 or recipe.dictionary is not None:
         return None
     return related_words_of(store, work / RELATED_WORDS_NAME)
-
-
-def _settled(
-    config: Config, store: TokenStore | None, views: Views, training: ResolvedTrainingConfig
-) -> Config:
-    """The configuration with all that was chosen on the way; `store` if its tokenizer was trained here."""
-    size = config.tokens.vocabulary_size
-    if store is not None:
-        size = max(store.tokenizer.get_vocab_size(), 300)  # the least that may be asked for
-    return replace(
-        config,
-        tokens=replace(config.tokens, vocabulary_size=size),
-        views=ViewsConfig(**asdict(views.recipe)),
-        training=TrainingConfig(**asdict(training)),
-    )
 
 
 def _names(inputs: object) -> list[str]:

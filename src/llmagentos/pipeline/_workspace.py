@@ -29,12 +29,13 @@ _LOCK = ".lock"
 
 
 @contextmanager
-def workspace(out: Path, *, resume: bool) -> Iterator[Path]:
+def workspace(out: Path, *, resume: bool, resumable: bool = True) -> Iterator[Path]:
     """The working folder of a run that will end in `out`.
 
     Args:
         out: where the model is to be.
         resume: go on in the folder that an earlier run left.
+        resumable: keep what was trained when the run stops.
 
     Yields:
         OUT.partial, new or as the earlier run left it.
@@ -61,11 +62,13 @@ def workspace(out: Path, *, resume: bool) -> Iterator[Path]:
     made = [folder for folder in work.parents if not folder.exists()]
     try:
         with _locked(work):
+            if out.exists():  # another run has just published it
+                raise OutputError(f"{out} exists already; choose another --out, or remove it first")
             _clear(work, resume=resume)
             try:
                 yield work
             except BaseException as error:
-                kept = latest_checkpoint(work / "run" / "checkpoints") is not None
+                kept = resumable and latest_checkpoint(work / "run" / "checkpoints") is not None
                 if not kept and not resume:
                     shutil.rmtree(work, ignore_errors=True)
                 if (refusal := _cannot_write(error, out, work, kept=kept)) is not None:
@@ -84,7 +87,8 @@ def workspace(out: Path, *, resume: bool) -> Iterator[Path]:
 def publish(finished: Path, out: Path) -> None:
     """Put the finished folder in place and remove the working folder around it."""
     finished.rename(out)
-    shutil.rmtree(finished.parent)
+    # On NFS the lock, which is open, keeps its folder from going: the run is finished all the same.
+    shutil.rmtree(finished.parent, ignore_errors=True)
 
 
 @contextmanager
@@ -97,6 +101,10 @@ def _locked(work: Path) -> Iterator[None]:
         except BlockingIOError as error:
             raise OutputError(
                 f"another run is at work in {work}; wait for it, or choose another --out"
+            ) from error
+        except OSError as error:
+            raise OutputError(
+                f"{work} is on a file system that cannot lock files ({error}); choose an --out on another"
             ) from error
         yield
 

@@ -3,6 +3,7 @@
 from llmagentos.training._checkpoint import RunState, difference, latest_checkpoint, plain, read_state
 from llmagentos.training._config import ResolvedTrainingConfig, TrainingConfig
 from llmagentos.training._monitor import Metrics, read_metrics
+from llmagentos.training._order import batch_at
 from llmagentos.training._train import (
     Budget,
     TrainingResult,
@@ -18,6 +19,7 @@ __all__ = [
     "TrainingConfig",
     "TrainingResult",
     "autocast_to",
+    "batch_at",
     "difference",
     "latest_checkpoint",
     "plain",

@@ -93,7 +93,7 @@ class TrainingConfig:
             What was given, and for the rest what suits the encoder.
         """
         batch_size, learning_rate, max_tokens, checkpoint_steps = (
-            (128, 1e-5, 128, 25) if pretrained else (1024, 2e-3, 256, 500)
+            (64, 1e-5, 128, 25) if pretrained else (1024, 2e-3, 256, 500)
         )
         usual = {
             "batch_size": batch_size,

@@ -31,12 +31,16 @@ class Replacement:
     def __init__(self, related: RelatedWords, tokenizer: Tokenizer) -> None:
         spelling = Spelling(tokenizer)
         sources: dict[tuple[int, ...], list[list[int]]] = {}
-        for marker in spelling.markers:
-            for word, others in related.items():
+        for word, others in related.items():
+            spelled: list[list[int]] = []
+            for marker in spelling.markers:
                 source = _spelled(spelling, marker, word)
+                if source is None or source in spelled:  # Han stands alone with any marker
+                    continue
+                spelled.append(source)
                 targets = [_spelled(spelling, marker, other) for other in others]
                 usable = [target for target in targets if target is not None and target != source]
-                if source is not None and usable:
+                if usable:
                     sources.setdefault(tuple(source), []).extend(usable)
         words = [np.array(word, dtype=np.int32) for word in sources]
         lengths = np.fromiter(map(len, words), dtype=np.int64, count=len(words))

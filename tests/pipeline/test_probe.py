@@ -1,0 +1,109 @@
+"""The trial that chooses views: fair, without a trace in the encoder, and right about what matches better."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from llmagentos.corpus import Document
+from llmagentos.encoder import TransformerEncoder
+from llmagentos.loss import NTXentLoss
+from llmagentos.model import EmbeddingModel
+from llmagentos.pipeline import Trial, _probe
+from llmagentos.pipeline._probe import RECIPES, choose_views, probe_texts
+from llmagentos.training import TrainingConfig, TrainingResult
+from llmagentos.views import Preset, Views, ViewsConfig
+
+from ..encoder.tiny import tiny_bert
+from ..training.small import make_store, make_texts
+
+TEXTS = make_texts(80)
+CONFIG = TrainingConfig(batch_size=32, learning_rate=1e-3, max_tokens=30).resolved(pretrained=True)
+CONFIG = replace(CONFIG, precision="fp32")
+
+
+def _documents(texts: list[str], *, titled: bool = True) -> list[Document]:
+    return [
+        Document(id=str(number), text=text, title=text.split(".")[0] if titled else "")
+        for number, text in enumerate(texts)
+    ]
+
+
+@pytest.fixture
+def encoder() -> TransformerEncoder:
+    torch.manual_seed(0)
+    return TransformerEncoder(*tiny_bert()).eval()
+
+
+def _choose(
+    encoder: TransformerEncoder, folder: Path, texts: list[Document], *, max_tokens: int = 30
+) -> list[Trial]:
+    store = make_store(folder / "store", TEXTS, encoder.tokenizer)
+    return choose_views(
+        encoder,
+        len(store),
+        texts,
+        lambda preset: Views(store, ViewsConfig(preset=preset)),
+        NTXentLoss(0.05),
+        replace(CONFIG, max_tokens=max_tokens),
+        folder / "probe",
+        on_trial=lambda trial: None,
+    )
+
+
+def test_the_encoder_is_as_it_was_and_the_best_is_first(encoder: TransformerEncoder, tmp_path: Path) -> None:
+    start = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    trials = _choose(encoder, tmp_path, _documents(make_texts(100)[80:]))
+    assert {trial.preset for trial in trials} == set(RECIPES)
+    assert trials[0].after == min(trial.after for trial in trials)
+    assert len({trial.before for trial in trials}) == 1
+    assert all(torch.equal(start[name], tensor) for name, tensor in encoder.state_dict().items())
+    assert not (tmp_path / "probe").exists()
+
+
+def test_before_is_the_cross_entropy_of_finding_the_own_text(
+    encoder: TransformerEncoder, tmp_path: Path
+) -> None:
+    documents = _documents(make_texts(90)[80:])
+    model = EmbeddingModel(encoder)
+    titles, texts = ([getattr(one, name) for one in documents] for name in ("title", "text"))
+    similarities = model.encode(titles).astype(np.float64) @ model.encode(texts).T / 0.05
+    expected = -np.log(np.exp(similarities.diagonal()) / np.exp(similarities).sum(1)).mean()
+    assert _choose(encoder, tmp_path, documents)[0].before == pytest.approx(expected, rel=1e-4)
+
+
+def test_recipes_are_tried_on_as_many_tokens(
+    encoder: TransformerEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: dict[Preset, int] = {}
+
+    def count(encoder: Any, views: Views, *arguments: Any) -> TrainingResult:
+        budget, folder = arguments[3:5]
+        steps[views.recipe.preset] = budget.steps
+        folder.mkdir()
+        return TrainingResult(steps=budget.steps, epochs=1, seconds=1, checkpoint=folder)
+
+    monkeypatch.setattr(_probe, "train_encoder", count)
+    _choose(encoder, tmp_path, _documents(make_texts(90)[80:]), max_tokens=500)
+    assert steps["dropout"] == 10  # whole texts; crops of 30 to 80% are about half as long
+    assert 14 <= steps["span"] <= 26
+
+
+def test_without_titles_the_beginning_looks_for_the_rest(encoder: TransformerEncoder, tmp_path: Path) -> None:
+    documents = _documents(make_texts(90)[80:], titled=False)
+    cut = [
+        Document(id=one.id, title=one.text[: len(one.text) // 5], text=one.text[len(one.text) // 5 :])
+        for one in documents
+    ]
+    first, second = (_choose(encoder, tmp_path / name, given)
+                     for name, given in (("a", documents), ("b", cut)))  # fmt: skip
+    assert [trial.after for trial in first] == [trial.after for trial in second]
+
+
+def test_the_texts_kept_aside_do_not_depend_on_the_order() -> None:
+    documents = _documents(make_texts(300))
+    kept = probe_texts(documents)
+    assert len(kept) == 200 and kept == probe_texts(reversed(documents))
