@@ -118,7 +118,7 @@ def test_train_says_what_it_left_out_and_how_it_was_made(tmp_path: Path) -> None
     assert "Hardly trained" not in done.out
     assert f"  model   {out}\n" in done.out and f"llmagentos evaluate {out} --baseline minilm" in done.out
     text = (out / "config.toml").read_text(encoding="utf-8")
-    assert "again: llmagentos train INPUT... --encoder static --steps 5 --config config.toml\n" in text
+    assert "train INPUT... --encoder static --steps 5 --config config.toml\n" in text
     config = Config.from_toml(text)
     assert config.views.preset == "crop" and config.views.crop_max == 0.5 and config.views.word_swap == 0.0
     again = run("train", tmp_path / "in.jsonl", "--out", tmp_path / "again", "--steps", "5", "--config",

@@ -373,9 +373,10 @@ def _summary(console: "Console", trained: "TrainedModel", *, timed: bool) -> Non
             f"[yellow]Hardly trained:[/] there was time for {trained.result.steps} steps only; "
             "give more --minutes."
         )
+    epochs = trained.result.epochs
+    seen = f"every text about {epochs:.1f} times" if epochs >= 1 else f"{epochs:.0%} of the texts"
     console.print(
-        f"\nDone in {trained.seconds / 60:.1f} minutes: {trained.result.steps:,} steps, "
-        f"every text about {trained.result.epochs:.1f} times.",
+        f"\nDone in {trained.seconds / 60:.1f} minutes: {trained.result.steps:,} steps, {seen}.",
         highlight=False,
     )
     rows = [("model", trained.path)]

@@ -188,12 +188,11 @@ def write_reports(
 
 def _with_command(story: Story) -> str:
     """The configuration, and what the command line said beside it."""
-    inputs = [json.dumps(one.path, ensure_ascii=False) for one in story.corpus.manifest.inputs]
     lines = [
         f"encoder {story.encoder}, {story.result.steps} steps, {story.store.tokenizer.get_vocab_size()} "
         "entries in the tokenizer, learned from:",
-        *inputs,
-        f"again: llmagentos train INPUT... --encoder {story.encoder} --steps {story.result.steps} "
+        *(json.dumps(one.path, ensure_ascii=False) for one in story.corpus.manifest.inputs),
+        f"in the same way: llmagentos train INPUT... --encoder {story.encoder} --steps {story.result.steps} "
         "--config config.toml",
     ]
     return "".join(f"# {line}\n" for line in lines) + "\n" + story.config.to_toml()
