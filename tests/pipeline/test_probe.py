@@ -12,12 +12,12 @@ from llmagentos.corpus import Document
 from llmagentos.encoder import TransformerEncoder
 from llmagentos.loss import NTXentLoss
 from llmagentos.model import EmbeddingModel
-from llmagentos.pipeline import Trial, _probe
+from llmagentos.pipeline import Trial, _probe, _train, train
 from llmagentos.pipeline._probe import RECIPES, choose_views, probe_texts
 from llmagentos.training import TrainingConfig, TrainingResult
 from llmagentos.views import Preset, Views, ViewsConfig
 
-from ..encoder.tiny import tiny_bert
+from ..encoder.tiny import save_models, tiny_bert
 from ..training.small import make_store, make_texts
 
 TEXTS = make_texts(80)
@@ -107,3 +107,23 @@ def test_the_texts_kept_aside_do_not_depend_on_the_order() -> None:
     documents = _documents(make_texts(300))
     kept = probe_texts(documents)
     assert len(kept) == 200 and kept == probe_texts(reversed(documents))
+
+
+@pytest.mark.parametrize(("minutes", "tried"), [(4.9, False), (5.0, True), (None, True)])
+def test_little_time_is_not_spent_on_a_trial(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, minutes: float | None, tried: bool
+) -> None:
+    class TriedError(Exception):
+        pass
+
+    def stop(*arguments: Any, **options: Any) -> None:
+        raise TriedError
+
+    monkeypatch.setattr(_train, "choose_views", stop)
+    monkeypatch.setattr(_train, "_FEWEST_TO_PROBE", 100)
+    monkeypatch.setattr(_train, "train_encoder", stop if not tried else None)
+    bert = save_models(tmp_path / "models")["bert"]
+    documents = _documents(make_texts(300))
+    with pytest.raises(TriedError) as caught:
+        train(documents, tmp_path / "model", encoder=str(bert), minutes=minutes)
+    assert any(frame.name == "_trials" for frame in caught.traceback) == tried

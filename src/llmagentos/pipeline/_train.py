@@ -46,6 +46,8 @@ from llmagentos.views import Recipe, Views, ViewsConfig
 # What the map, the neighbours and the files of the report take beyond the embedding of their texts.
 _REPORT_SECONDS = 20.0
 _FEWEST_TO_PROBE = 2_000
+# A trial of MiniLM takes a minute on two cores.
+_FEWEST_MINUTES_TO_PROBE = 5.0
 # The number of steps is fixed early, and a machine that others share slows down later: two runs of ten
 # minutes took 10.3 and 10.8.
 _SHARE_OF_TIME = 0.94
@@ -123,14 +125,16 @@ def train(
         transforms = pretrained is not None and not isinstance(pretrained, StaticEncoder)
         training = config.training.resolved(pretrained=transforms)
         config = replace(config, training=TrainingConfig(**asdict(training)))
-        remember_settings(work, {"inputs": _names(inputs), "encoder": encoder, **config.sections()})
+        may_try = transforms and (minutes is None or minutes >= _FEWEST_MINUTES_TO_PROBE)
+        started_with = {"inputs": _names(inputs), "encoder": encoder, "trial of views": may_try}
+        remember_settings(work, {**started_with, **config.sections()})
         loss = NTXentLoss(config.loss.temperature)
 
         corpus = _corpus(inputs, work / "corpus", config, on_progress)
         corpus.write_heldout(work / "heldout.jsonl")
         limit = _MEASURED_TEXTS_TRANSFORMER if transforms else _MEASURED_TEXTS
         task = heldout_task(work / "heldout.jsonl", limit)
-        probed = _probed_texts(corpus, config) if transforms else []
+        probed = _probed_texts(corpus, config) if may_try else []
         store = _tokens(corpus, pretrained, probed, work / "store", config, on_progress)
         training = replace(training, batch_size=max(2, min(training.batch_size, len(store))))
         usual = replace(config.views, preset=config.views.preset or usual_preset(transforms=transforms))
