@@ -12,20 +12,9 @@ Precision = Literal["fp32", "bf16", "fp16"]
 
 @plain_dataclass(frozen=True, kw_only=True, slots=True)
 class ResolvedTrainingConfig:
-    """A `TrainingConfig` with nothing left open; `TrainingConfig(**asdict(resolved))` is that again.
+    """A `TrainingConfig`, whose attributes it has, with nothing left open.
 
-    Attributes:
-        batch_size: N, texts a step; a corpus with fewer texts gives fewer.
-        learning_rate: the peak, after the warm-up.
-        max_tokens: longest view.
-        seed: of the order of the texts, the views, first weights and dropout.
-        optimizer: AdamW, or SGD with momentum 0.9.
-        weight_decay: decoupled, on matrices only.
-        warmup_steps: steps over which the learning rate rises from 0; at most a tenth of the run.
-        max_gradient_norm: gradients longer than this are shortened to it.
-        max_epochs: ends a run on little text before its time is over.
-        checkpoint_steps: steps between checkpoints.
-        precision: of the encoder's products; weights, loss and reductions stay fp32.
+    `TrainingConfig(**asdict(resolved))` resolves to the same again.
     """
 
     batch_size: int
