@@ -68,7 +68,7 @@ def demo(
     console.print(
         "Learning from the documentation of the Python packages installed here. No labels, no download."
     )
-    _check_outside(out, [])
+    _check_out(out, [])
     out = _free_name(out if out.name else out.resolve())
     with progress_bars(console) as show:
         trained = run(out, minutes=minutes, on_progress=show)
@@ -90,7 +90,7 @@ def train(
     resume: Annotated[bool, Option("--resume", help="Go on with a run that was stopped.")] = False,
 ) -> None:
     """Learn an embedding model from unlabelled text, and measure it on text held out."""
-    _check_outside(out, inputs)
+    _check_out(out, inputs)
     loaded = _config(config, settings, text_field)
     from llmagentos.pipeline import progress_bars
     from llmagentos.pipeline import train as run
@@ -168,7 +168,7 @@ def embed(
         raise OutputError(f"--out must end in .npy or .parquet, got {out}; for example {out}.npy")
     if out.exists():
         raise OutputError(f"{out} exists already; choose another --out, or remove it first")
-    _check_outside(out, [input] if out.suffix == ".parquet" else [])
+    _check_out(out, [input] if out.suffix == ".parquet" else [])
     settings = _config(None, None, text_field).corpus
     from llmagentos.corpus import read_documents
     from llmagentos.model import EmbeddingModel, write_embeddings
@@ -224,7 +224,7 @@ def corpus_build(
     text_field: _TextField = None,
 ) -> None:
     """Clean, deduplicate and split text into a folder with a manifest that counts every drop."""
-    _check_outside(out, inputs)
+    _check_out(out, inputs)
     loaded = _config(config, settings, text_field)
     from llmagentos.corpus import build_corpus
     from llmagentos.pipeline import Update, progress_bars
@@ -313,7 +313,7 @@ def _own_task(model: str) -> "RetrievalTask":
     return found
 
 
-def _check_outside(out: Path, inputs: Sequence[str]) -> None:
+def _check_out(out: Path, inputs: Sequence[str]) -> None:
     """Refuse a name that nothing can have, and a place where a later run would read the output as text."""
     if not out.resolve().name or os.fsencode(out).decode("utf-8", "replace") != str(out):
         raise OutputError(f"--out must be a new name in UTF-8, got {str(out)!r}; for example --out my-model")

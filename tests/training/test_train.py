@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,7 +23,6 @@ from llmagentos.training import (
     read_state,
     train_encoder,
 )
-from llmagentos.training._schedule import learning_rate_at
 from llmagentos.views import ViewBatch, Views, ViewsConfig
 from tests.encoder.tiny import tiny_bert, tiny_modernbert
 
@@ -254,115 +252,6 @@ def test_an_encoder_that_gives_all_texts_one_vector(store: TokenStore, folder: P
     with pytest.raises(CollapseError, match="collapsed at step 3"):
         train(encoder, store, folder)
     assert latest_checkpoint(folder / "checkpoints") is None
-
-
-# The budget in time, on a clock that the views move.
-
-
-def run_on_a_clock(
-    monkeypatch: pytest.MonkeyPatch,
-    store: TokenStore,
-    folder: Path,
-    seconds: Callable[[int], float],
-    deadline: float,
-    **options: Any,
-) -> list[Metrics]:
-    clock = {"now": 1000.0, "steps": 0}
-
-    class Slow(Views):
-        def views(self, indices: np.ndarray, **arguments: Any) -> ViewBatch:
-            clock["now"] += seconds(int(clock["steps"]))
-            clock["steps"] += 1
-            return super().views(indices, **arguments)
-
-    monkeypatch.setattr(_train, "time", SimpleNamespace(monotonic=lambda: clock["now"]))
-    options.setdefault("config", replace(CONFIG, batch_size=4, max_tokens=6, max_epochs=8))
-    train(
-        static(store.tokenizer, 4),
-        store,
-        folder,
-        views=Slow(store, VIEWS),
-        budget=Budget(deadline=1000.0 + deadline),
-        **options,
-    )
-    return read_metrics(folder / "metrics.jsonl")
-
-
-@pytest.mark.parametrize(
-    ("seconds", "deadline", "resolved_at", "total"),
-    [
-        (lambda step: 1.0, 100.5, 20, 100),
-        (lambda step: 3.0 if step < 5 else 1.0, 100.5, 20, 90),  # the first five are no measure
-        (lambda step: 10.0, 105.0, 6, 10),  # slow: half of the time is over before 20 steps
-        (lambda step: 200.0, 100.0, 1, 1),  # one step took longer than there was
-        (lambda step: 1.0, -5.0, 1, 1),  # no time was left
-        (lambda step: 0.0, 50.0, 20, 200),  # as many epochs as allowed
-    ],
-)
-def test_a_deadline_becomes_a_number_of_steps(
-    monkeypatch: pytest.MonkeyPatch,
-    store: TokenStore,
-    folder: Path,
-    seconds: Callable[[int], float],
-    deadline: float,
-    resolved_at: int,
-    total: int,
-) -> None:
-    rows = run_on_a_clock(monkeypatch, store, folder, seconds, deadline)
-    assert rows[-1].step == rows[-1].total_steps == total
-    assert {row.total_steps for row in rows if row.step < resolved_at} <= {200}
-    assert {row.total_steps for row in rows if row.step >= resolved_at} == {total}
-    assert rows[-1].learning_rate < 0.01 * (2 / total if total > 20 else 1)
-
-
-def test_the_warm_up_is_a_tenth_of_a_run_whose_steps_are_not_known_yet(
-    monkeypatch: pytest.MonkeyPatch, store: TokenStore, folder: Path
-) -> None:
-    """100 epochs would be 2,500 steps; there is time for 40, and the first step is a slow one."""
-    config = replace(CONFIG, batch_size=4, max_tokens=6, max_epochs=100, warmup_steps=50)
-    rows = run_on_a_clock(monkeypatch, store, folder, lambda step: 1.0 if step else 9.0, 48.5, config=config)
-    assert rows[-1].step == 40
-    rates = [row.learning_rate / 0.01 for row in rows]
-    expected = [learning_rate_at(step, peak=1, warmup_steps=50, total_steps=40) for step in range(40)]
-    assert rates[0] <= expected[0] / 5  # nothing is known yet
-    assert rates[2:] == pytest.approx(expected[2:], rel=0.05)
-
-
-def test_a_resumed_run_keeps_its_number_of_steps(
-    monkeypatch: pytest.MonkeyPatch, store: TokenStore, folder: Path
-) -> None:
-    def stop(row: Metrics) -> None:
-        if row.step == 27:
-            raise KeyboardInterrupt
-
-    def second(step: int) -> float:
-        return 1.0
-
-    config = replace(CONFIG, batch_size=4, max_tokens=6, max_epochs=8)
-    options: dict[str, Any] = {"config": config}
-    with pytest.raises(KeyboardInterrupt):
-        run_on_a_clock(monkeypatch, store, folder, second, 60.5, on_metrics=stop, **options)
-    rows = run_on_a_clock(monkeypatch, store, folder, second, 9999.0, resume=True, **options)
-    assert rows[-1].step == 60
-    assert [row.step for row in rows] == list(range(1, 61))
-    assert [row.seconds for row in rows] == sorted(row.seconds for row in rows)
-
-
-def test_a_run_killed_before_its_deadline_was_resolved_still_ends_by_it(
-    monkeypatch: pytest.MonkeyPatch, store: TokenStore, folder: Path
-) -> None:
-    def stop(row: Metrics) -> None:
-        if row.step == 12:
-            raise KeyboardInterrupt
-
-    config = replace(CONFIG, batch_size=4, max_tokens=6, max_epochs=8)
-    options: dict[str, Any] = {"config": config}
-    with pytest.raises(KeyboardInterrupt):
-        run_on_a_clock(monkeypatch, store, folder, lambda step: 1.0, 60.5, on_metrics=stop, **options)
-    kept = latest_checkpoint(folder / "checkpoints")
-    assert kept is not None and read_state(kept).step == 10
-    rows = run_on_a_clock(monkeypatch, store, folder, lambda step: 1.0, 40.5, resume=True, **options)
-    assert rows[-1].step == rows[-1].total_steps == 10 + 40
 
 
 # Going on.

@@ -57,7 +57,8 @@ def workspace(out: Path, *, resume: bool, resumable: bool = True) -> Iterator[Pa
         raise OutputError(f"{out} exists already; {advice}")
     if resume and not work.is_dir():
         raise InputError(f"there is no unfinished run in {work}; start it without --resume")
-    if work.exists() and not (work / _LOCK).exists() and not (work.is_dir() and not any(work.iterdir())):
+    is_ours = (work / _LOCK).exists() or (work.is_dir() and not any(work.iterdir()))
+    if work.exists() and not is_ours:
         raise OutputError(f"{work} is in the way and is not of a run; move it, or choose another --out")
     made = [folder for folder in work.parents if not folder.exists()]
     try:
@@ -127,13 +128,12 @@ def _cannot_write(error: BaseException, out: Path, work: Path, *, kept: bool) ->
     if isinstance(error, OutputError):
         return OutputError(f"{error}; {go_on}") if kept and "--resume" not in str(error) else None
     if (isinstance(error, OSError) and error.errno in _FULL) or _FULL_IN_RUST.search(str(error)):
-        advice = "free some space or give another --out"
+        reason, advice = f"the disk is full: {error}", "free some space or give another --out"
     elif isinstance(error, OSError) and _is_within(error, work):
-        advice = "check --out and its permissions"
+        reason, advice = str(error), "check --out and its permissions"
     else:
         return None
-    reason = "the disk is full: " if advice.startswith("free") else ""
-    return OutputError(f"{out} cannot be written ({reason}{error}); {go_on if kept else advice}")
+    return OutputError(f"{out} cannot be written ({reason}); {go_on if kept else advice}")
 
 
 def _is_within(error: OSError, work: Path) -> bool:

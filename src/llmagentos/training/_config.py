@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 from dataclasses import dataclass as plain_dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -81,18 +81,14 @@ class TrainingConfig:
         Returns:
             What was given, and for the rest what suits the encoder.
         """
-        batch_size, learning_rate, max_tokens, checkpoint_steps = (
-            (64, 1e-5, 128, 25) if pretrained else (1024, 2e-3, 256, 500)
+        usual: dict[str, Any] = (
+            {"batch_size": 64, "learning_rate": 1e-5, "max_tokens": 128, "checkpoint_steps": 25}
+            if pretrained
+            else {"batch_size": 1024, "learning_rate": 2e-3, "max_tokens": 256, "checkpoint_steps": 500}
         )
-        usual = {
-            "batch_size": batch_size,
-            "learning_rate": learning_rate,
-            "max_tokens": max_tokens,
-            "checkpoint_steps": checkpoint_steps,
-            "precision": "bf16" if pretrained and _multiplies_bf16() else "fp32",
-        }
+        usual["precision"] = "bf16" if pretrained and _multiplies_bf16() else "fp32"
         given = {name: value for name, value in asdict(self).items() if value is not None}
-        return ResolvedTrainingConfig(**{**usual, **given})
+        return ResolvedTrainingConfig(**(usual | given))
 
 
 def _multiplies_bf16() -> bool:
