@@ -51,7 +51,10 @@ def test_the_last_setting_counts_and_the_others_stay() -> None:
         ("temperature=0.1", "a setting must look like section.key=value, got 'temperature=0.1'"),
         ("loss.temperature", "a setting must look like section.key=value"),
         ("=", "a setting must look like section.key=value"),
-        ("views.preset=seeed", "preset must be 'crop', 'span', 'paragraph', 'sentence', 'dropout' or 'seed'"),
+        (
+            "views.preset=seeed",
+            "preset must be 'crop', 'span', 'paragraph', 'sentence', 'noisy', 'dropout' or 'seed'",
+        ),
         ("zzz.qqq=1", "there is no setting zzz"),
     ],
 )

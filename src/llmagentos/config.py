@@ -114,10 +114,7 @@ class Config:
 
     def sections(self) -> dict[str, dict[str, Any]]:
         """The settings by stage as plain values, without those that are None."""
-        return {
-            section: {key: value for key, value in values.items() if value is not None}
-            for section, values in asdict(self).items()
-        }
+        return {section: _without_none(values) for section, values in asdict(self).items()}
 
     @classmethod
     def _validated(cls, values: dict[str, Any]) -> "Config":
@@ -127,13 +124,26 @@ class Config:
             raise ConfigError(_sentence(error)) from error
 
 
+def _without_none(value: Any) -> Any:
+    """A value as TOML can say it, which has no word for None."""
+    if isinstance(value, dict):
+        return {key: _without_none(inner) for key, inner in value.items() if inner is not None}
+    return [_without_none(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
 _COMPARISONS = {"greater_than": "gt", "greater_than_equal": "ge", "less_than": "lt", "less_than_equal": "le"}
 _SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 
 
 def _sentence(error: ValidationError) -> str:
     """The first thing that is wrong with a configuration, in one sentence."""
-    first = error.errors()[0]
+    errors = error.errors()
+    place = errors[0]["loc"][:2]
+    # Of a value that may be a number or a table, the deepest complaint is about what was given.
+    first = max((one for one in errors if one["loc"][:2] == place), key=lambda one: len(one["loc"]))
+    ours = [one for one in errors if one["type"] == "value_error"]
+    if ours:  # a sentence of a stage's own
+        return str(ours[0]["ctx"]["error"])
     place = [str(part) for part in first["loc"]]
     if len(place) == 1 and isinstance(first["input"], dict) and first["input"]:
         place.append(str(next(iter(first["input"]))))  # an unknown section: the key says what was meant

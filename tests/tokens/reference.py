@@ -1,11 +1,13 @@
 """The rules of design 2.1 in plain Python, one text at a time, without any table or array."""
 
+import re
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from icu4py.breakers import SentenceBreaker
 
-from llmagentos.tokens._protection import NEGATIONS, protected_spans
+from llmagentos.tokens._abbreviations import BEFORE_NUMBERS, BEGIN_SENTENCES, GOES_ON, MAY_END
+from llmagentos.tokens._protection import NEGATIONS
 
 # Beginnings of the Unicode names of letters in scripts that are written without spaces.
 UNSPACED = (
@@ -69,14 +71,57 @@ def units(text: str, spans: Sequence[Span]) -> list[list[int]]:
 
 
 def sentence_starts(text: str) -> list[int]:
-    """ICU's boundaries, from UTF-16 units to characters by decoding what stands before each."""
+    """ICU's boundaries but those behind abbreviations, by decoding what stands before each."""
     encoded = text.encode("utf-16-le")
-    return [
+    starts = [
         len(encoded[: 2 * unit].decode("utf-16-le")) for unit, _ in SentenceBreaker(text, "en").segments()
     ]
+    return [start for start in starts if not inside_sentence(text, start)]
 
 
-def protected(text: str) -> list[bool]:
+def inside_sentence(text: str, start: int) -> bool:
+    """Whether the sentence goes on at `start`, which is behind an abbreviation."""
+    before = re.search(r"(?<![\w.])([^\W\d_]+(?:\.[^\W\d_]+)*)\.[ \xa0]{1,2}\Z", text[:start])
+    behind = re.match(r"[^\w\s]*(\w+)", text[start:])
+    if before is None or behind is None:
+        return False
+    word, following = before[1], behind[1]
+    initials = re.fullmatch(r"([A-Z]\.)*[A-Z]", word) is not None and not word.endswith("I")
+    if word in GOES_ON or (word in BEFORE_NUMBERS and following[0].isdigit()):
+        return True
+    return (initials or word in MAY_END) and following[0].isupper() and following not in BEGIN_SENTENCES
+
+
+def protected_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Addresses, code and contracted negations, each by one search over the whole text."""
+    for pattern in (
+        r"(?a:(?:https?|ftp|file)://[!-~]+|\bwww\.[!-~]+|(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]+)",
+        r"(?s:```.*?```|``[^`\n]+``|`[^`\n]+`)",
+        r"(?<![A-Za-z])[A-Za-z]+[nN]['’][tT](?![A-Za-z])",
+    ):
+        yield from (match.span() for match in re.finditer(pattern, text))
+
+
+def phrase_spans(text: str, phrase: str) -> Iterator[tuple[int, int]]:
+    """Where a phrase stands as whole words, whatever the case, at every place."""
+    words = [[character.lower()[0] for character in word] for word in phrase.split()]
+    lower = [character.lower()[0] for character in text]
+    for start in range(len(text)):
+        end = start
+        for number, word in enumerate(words):
+            gap = end
+            while number and end < len(text) and text[end].isspace():
+                end += 1
+            if lower[end : end + len(word)] != word or (number and end == gap):
+                break
+            end += len(word)
+        else:
+            kinds = ["space", *map(kind, text), "space"]
+            if not any(kinds[edge] == kinds[edge + 1] == "word" for edge in (start, end)):
+                yield start, end
+
+
+def protected(text: str, phrases: Sequence[str] = ()) -> list[bool]:
     """Which characters are protected."""
     marked = [unicodedata.category(c)[0] == "N" or c in "不没沒无無非未别別莫勿毋否" for c in text]
     start = 0
@@ -86,15 +131,18 @@ def protected(text: str) -> list[bool]:
             if word.isascii() and word.lower() in NEGATIONS:
                 marked[start:end] = [True] * (end - start)
             start = end + 1
-    for start, end in protected_spans(text):
+    spans = list(protected_spans(text))
+    for phrase in phrases:
+        spans += phrase_spans(text, phrase)
+    for start, end in spans:
         marked[start:end] = [True] * (end - start)
     return marked
 
 
-def flags(text: str, spans: Sequence[Span]) -> list[int]:
+def flags(text: str, spans: Sequence[Span], phrases: Sequence[str] = ()) -> list[int]:
     """UNIT_START = 1, SENTENCE_START = 2 and PROTECTED = 4 of each token."""
     result = [0] * len(spans)
-    marked, starts = protected(text), sentence_starts(text)
+    marked, starts = protected(text, phrases), sentence_starts(text)
     before = None
     for unit in units(text, spans):
         result[unit[0]] |= 1

@@ -7,10 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from llmagentos.tokens._characters import CLASS, DIGIT, UNSPACED, character_table, code_points
-from llmagentos.tokens._sentences import sentence_starts
 
 from . import reference
-from .conftest import TEXTS, quick, texts
+from .conftest import quick
 
 NAMES = ["word", "space", "punctuation", "unspaced"]
 
@@ -39,14 +38,3 @@ def test_beyond_the_basic_plane() -> None:
 @given(st.text(st.characters(exclude_categories=["Cs"])))
 def test_code_points(text: str) -> None:
     assert code_points(text).tolist() == [ord(character) for character in text]
-
-
-@quick
-@given(texts)
-def test_sentences_are_icu_s(text: str) -> None:
-    assert sentence_starts(text) == reference.sentence_starts(text)
-
-
-def test_sentences_with_characters_beyond_the_basic_plane() -> None:
-    assert sentence_starts("😀😀 a. 𠀀 b. C") == [0, 6, 11]
-    assert [sentence_starts(text)[:1] for text in TEXTS] == [[0] if text else [] for text in TEXTS]

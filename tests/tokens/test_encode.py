@@ -1,6 +1,7 @@
 """Tokens are the tokenizer's own, and flags follow design 2.1, in every language and tokenizer."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,17 +14,20 @@ from llmagentos.tokens import PROTECTED, SENTENCE_START, UNIT_START, TokenBatch,
 from . import reference
 from .conftest import KINDS, TEXTS, byte_level, quick, read_texts, texts
 
+_PHRASES = ["Kubernetes", "pay per use", "对比学习", "C++", "STRASSE", "İ", "学", "a a", ".NET"]
+_PARTS = [*_PHRASES, *(" ", "\n", "  ", "x", "é", "中", "kubernetes", "PAY PER", "a", "\0", "-", "1", "i")]
+
 
 def rows(batch: TokenBatch, name: str) -> list[list[int]]:
     values = getattr(batch, name)
     return [values[a:b].tolist() for a, b in zip(batch.offsets[:-1], batch.offsets[1:], strict=True)]
 
 
-def check(given_texts: Sequence[str], tokenizer: Tokenizer) -> None:
-    batch = encode_texts(given_texts, tokenizer)
-    encodings = tokenizer.encode_batch(list(given_texts), add_special_tokens=False)
+def check(given_texts: Sequence[str], tokenizer: Tokenizer, protect: Sequence[str] = ()) -> None:
+    batch = encode_texts(given_texts, tokenizer, protect)
+    encodings = [tokenizer.encode(text, add_special_tokens=False) for text in given_texts]
     assert rows(batch, "tokens") == [encoding.ids for encoding in encodings]
-    expected = [reference.flags(t, e.offsets) for t, e in zip(given_texts, encodings, strict=True)]
+    expected = [reference.flags(t, e.offsets, protect) for t, e in zip(given_texts, encodings, strict=True)]
     assert rows(batch, "flags") == expected
 
 
@@ -52,6 +56,58 @@ def test_a_text_does_not_depend_on_its_batch(tokenizer: Tokenizer) -> None:
     alone = [encode_texts([text], tokenizer) for text in TEXTS[::-1]]
     for name in ("tokens", "flags"):
         assert np.array_equal(getattr(together, name), np.concatenate([getattr(b, name) for b in alone]))
+
+
+@pytest.mark.parametrize("name", ["techdocs/peps.jsonl.zst", "zh_laws/laws.jsonl.zst"])
+def test_units_partition_a_text_and_cross_no_space(tokenizer: Tokenizer, name: str) -> None:
+    for text in [*TEXTS, *(text[:2000] for text in read_texts(name, 4))]:
+        spans = tokenizer.encode(text, add_special_tokens=False).offsets
+        starts = np.flatnonzero(encode_texts([text], tokenizer).flags & UNIT_START)
+        assert starts[:1].tolist() == [0] * bool(spans)
+        for start, end in pairwise([*starts.tolist(), len(spans)]):
+            unit = spans[start:end]
+            characters = text[min(a for a, _ in unit) : max(b for _, b in unit)]
+            kinds = [reference.kind(character) for character in characters]
+            if characters.strip() in (text[a:b].strip() for a, b in unit):
+                continue  # one token has it all: what is unknown may be one over many words
+            inner = " ".join("_" if kind == "space" else kind for kind in kinds).strip("_ ")
+            assert "_" not in inner, characters
+            # Where words have no spaces tokens are one unit only if they share a character, which bytes
+            # of one character do; a mark for a space that is not there has no character.
+            if "unspaced" in kinds:
+                visible = [(a, b) for a, b in unit if text[a:b].strip()]
+                assert all(after[0] < before[1] for before, after in pairwise(visible))
+
+
+@quick
+@given(
+    st.lists(st.one_of(texts, st.lists(st.sampled_from(_PARTS), max_size=12).map("".join)), max_size=3),
+    st.lists(st.sampled_from(_PHRASES), max_size=3),
+)
+@example(["İstanbul ISTANBUL istanbul"], ["istanbul"])
+@example(["pay per", "use pay per\n use"], ["pay per use"])
+def test_any_text_with_protected_phrases(
+    tokenizer: Tokenizer, given_texts: list[str], phrases: list[str]
+) -> None:
+    check(given_texts, tokenizer, phrases)
+
+
+def test_protected_phrases_are_whole_words_whatever_the_case(tokenizer: Tokenizer) -> None:
+    text = "We run KUBERNETES, not kubernetesx; Pay\nper use 用Kubernetes做对比学习吧 per day."
+    marks = encode_texts([text], tokenizer, ("Kubernetes", "pay per use", "对比学习")).flags & PROTECTED
+    spans = tokenizer.encode(text, add_special_tokens=False).offsets
+    marked = {place for (a, b), mark in zip(spans, marks, strict=True) if mark for place in range(a, b)}
+    for word in ("KUBERNETES", "Pay", "per use", "Kubernetes", "学"):
+        assert text.index(word) + len(word) - 1 in marked
+    unknown = any(a <= text.index("学") and b > text.index("吧") for a, b in spans)  # the whole clause
+    for word in ("kubernetesx", "run", "per day", "day", *("" if unknown else "吧")):
+        assert text.index(word) + len(word) - 1 not in marked
+
+
+def test_protected_phrases_of_a_lone_text_and_of_a_batch_are_the_same() -> None:
+    tokenizer = KINDS["bytes"]()
+    both = encode_texts(["pay per", "use", "pay per use"], tokenizer, ("pay per use",))
+    assert [any(flag & PROTECTED for flag in row) for row in rows(both, "flags")] == [False, False, True]
 
 
 def test_shapes_and_types(tokenizer: Tokenizer) -> None:

@@ -5,18 +5,20 @@ import pickle
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Encoding, Tokenizer, models, pre_tokenizers
 
 from llmagentos.corpus import Document
 from llmagentos.errors import InputError, OutputError
 from llmagentos.tokens import StoreProgress, TokenBatch, TokenStore, _store, build_store, encode_texts
+from llmagentos.tokens._encode import mark_encodings
 
 from .conftest import TEXTS, byte_level, documents, quick
 
@@ -125,11 +127,11 @@ def test_long_texts_are_tokenised_a_few_at_a_time(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(_store, "_CHUNK_CHARACTERS", 40)
     sizes: list[int] = []
 
-    def counting(some: list[str], tokenizer: Tokenizer) -> TokenBatch:
+    def counting(some: list[str], encodings: list[Encoding], protect: Sequence[str]) -> TokenBatch:
         sizes.append(sum(map(len, some)) - len(some[-1]))
-        return encode_texts(some, tokenizer)
+        return mark_encodings(some, encodings, protect)
 
-    monkeypatch.setattr(_store, "encode_texts", counting)
+    monkeypatch.setattr(_store, "mark_encodings", counting)
     build_store(texts, byte_level(), tmp_path / "many")
     assert len(sizes) > 3 and max(sizes) < 40
     names = sorted(path.name for path in (tmp_path / "one").iterdir())
@@ -236,12 +238,41 @@ def test_an_interrupt_leaves_nothing_and_a_killed_build_is_replaced(
     assert [path.name for path in tmp_path.iterdir()] == ["store"]
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ValueError])
+@pytest.mark.parametrize("number", [0, 3000, 5000])
+def test_an_error_of_the_documents_leaves_no_thread_and_no_file(
+    tmp_path: Path, letters: Tokenizer, error: type[BaseException], number: int
+) -> None:
+    def failing() -> Iterator[Document]:
+        yield from documents(["a b"] * number)
+        raise error("the documents end in an error")
+
+    before = set(threading.enumerate())
+    with pytest.raises(error, match="end in an error"):
+        build_store(failing(), letters, tmp_path / "store")
+    assert set(threading.enumerate()) == before
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_error_of_the_tokenizer_comes_out(tmp_path: Path) -> None:
+    tokenizer = Tokenizer(models.WordLevel({"a": 0}, unk_token="[UNK]"))  # which it does not have
+    with pytest.raises(Exception, match="UNK"):
+        build_store(documents(["b"] * 3000), tokenizer, tmp_path / "store")
+    assert not list(tmp_path.iterdir())
+
+
+def test_phrases_are_protected(tmp_path: Path) -> None:
+    store = build_store(documents(TEXTS), byte_level(), tmp_path / "store", protect=("lazy dogs", "学习"))
+    plain = encode_texts([t for t in TEXTS if t], store.tokenizer, ("lazy dogs", "学习"))
+    assert equal(store.batch(np.arange(len(store))), plain)
+
+
 @pytest.mark.parametrize("limit", [100, 3000, 30_000])
 def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path, limit: int) -> None:
     code = """
         import resource, sys
         from pathlib import Path
-        from tokenizers import Tokenizer, models, pre_tokenizers
+        from tokenizers import Encoding, Tokenizer, models, pre_tokenizers
         from llmagentos.corpus import Document
         from llmagentos.errors import OutputError
         from llmagentos.tokens import build_store

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import TypeAdapter
 
-from llmagentos.views import Explanation, Views, ViewsConfig, explain
+from llmagentos.views import Explanation, Views, ViewsConfig
 
 from ..tokens.conftest import minilm
 from .conftest import CHINESE, ENGLISH, MemoryStore, train
@@ -15,8 +15,8 @@ ALONE = ViewsConfig(preset="dropout")
 
 def explained(store: MemoryStore, config: ViewsConfig, row: int, seed: int = 0) -> Explanation:
     views = Views(store, config, related=RELATED)
-    steps, _ = views.steps(np.arange(store.num_documents), seed=seed, epoch=0, max_tokens=60)
-    return explain(steps, row, store.tokenizer)
+    found = views.explain(np.arange(store.num_documents), seed=seed, max_tokens=60)
+    return found[row][0]
 
 
 def test_an_untouched_text_reads_as_it_was(english: MemoryStore) -> None:
@@ -92,8 +92,7 @@ def test_a_crop_is_shown_by_what_it_leaves_out(english: MemoryStore) -> None:
 
 def test_the_token_budget_is_logged_too(english: MemoryStore) -> None:
     views = Views(english, ALONE)
-    steps, _ = views.steps(np.arange(4), seed=0, epoch=0, max_tokens=5)
-    found = explain(steps, 0, english.tokenizer)
+    found, _ = views.explain(np.arange(4), max_tokens=5)[0]
     assert {edit.operation for edit in found.edits} == {"max_tokens"}
     assert found.pieces[-1].mark == "omitted"
 

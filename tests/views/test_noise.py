@@ -5,9 +5,10 @@ from collections import Counter
 import numpy as np
 import pytest
 from scipy.stats import binomtest, chisquare
+from tokenizers import Tokenizer
 
 from llmagentos.tokens import PROTECTED, encode_texts
-from llmagentos.views._noise import CharacterNoise
+from llmagentos.views._noise import Misspelling, TokenMisspelling, add_character_noise
 from llmagentos.views._spelling import Spelling
 from llmagentos.views._units import UnitBatch
 
@@ -22,6 +23,20 @@ def words_of(units: UnitBatch, spelling: Spelling) -> list[str]:
         for k in units.ids
     ]
     return ["" if found is None else found[1] for found in read]
+
+
+def noisy_of(
+    units: UnitBatch,
+    rate: float,
+    keys: np.ndarray,
+    tokenizer: Tokenizer | None = None,
+    max_unit_tokens: int = 512,
+    misspelling: Misspelling | None = None,
+) -> UnitBatch:
+    if misspelling is None:
+        assert tokenizer is not None
+        misspelling = TokenMisspelling(tokenizer)
+    return add_character_noise(units, rate, keys, max_unit_tokens=max_unit_tokens, misspelling=misspelling)
 
 
 def edit_of(before: str, after: str) -> str:
@@ -42,7 +57,7 @@ def test_each_changed_word_has_one_edit_and_every_kind_occurs(kind: str) -> None
     tokenizer = train(kind, ENGLISH)
     texts = encode_texts(ENGLISH * 20, tokenizer)
     units = UnitBatch.from_tokens(texts)
-    noisy = CharacterNoise(tokenizer).apply(units, 1.0, 512, keys(len(units)))
+    noisy = noisy_of(units, 1.0, keys(len(units)), tokenizer)
     spelling = Spelling(tokenizer)
     pairs = zip(words_of(units, spelling), words_of(noisy, spelling), strict=True)
     kinds = Counter(edit_of(before, after) for before, after in pairs if before != after)
@@ -56,9 +71,7 @@ def test_each_changed_word_has_one_edit_and_every_kind_occurs(kind: str) -> None
 
 def test_protected_units_survive(english: MemoryStore) -> None:
     texts = english.batch(np.arange(4))
-    view = (
-        CharacterNoise(english.tokenizer).apply(UnitBatch.from_tokens(texts), 1.0, 512, keys(4)).to_tokens()
-    )
+    view = noisy_of(UnitBatch.from_tokens(texts), 1.0, keys(4), english.tokenizer).to_tokens()
     assert (texts.flags & PROTECTED).any()
     for batch in (texts, view):
         assert set(np.diff(batch.offsets) > 0) == {True}
@@ -68,7 +81,7 @@ def test_protected_units_survive(english: MemoryStore) -> None:
 
 def test_chinese_noise_uses_chinese_characters(chinese: MemoryStore) -> None:
     texts = UnitBatch.from_tokens(chinese.batch(np.array([0, 1] * 10)))
-    noisy = CharacterNoise(chinese.tokenizer).apply(texts, 1.0, 512, keys(20))
+    noisy = noisy_of(texts, 1.0, keys(20), chinese.tokenizer)
     words = "".join(words_of(noisy, Spelling(chinese.tokenizer)))
     assert (noisy.ids != texts.ids).mean() > 0.5
     assert {char for char in words if char.isalpha()} <= set("".join(CHINESE))
@@ -78,7 +91,7 @@ def test_chinese_noise_uses_chinese_characters(chinese: MemoryStore) -> None:
 def test_misspelt_words_have_the_tokens_that_the_tokenizer_gives_them(text: str) -> None:
     tokenizer = minilm()
     texts = UnitBatch.from_tokens(encode_texts([text] * 20, tokenizer))
-    noisy = CharacterNoise(tokenizer).apply(texts, 1.0, 512, keys(20))
+    noisy = noisy_of(texts, 1.0, keys(20), tokenizer)
     spelling = Spelling(tokenizer)
     batch = noisy.to_tokens()
     for row in range(20):
@@ -95,10 +108,9 @@ def test_misspelt_words_have_the_tokens_that_the_tokenizer_gives_them(text: str)
 
 def test_rate_is_the_share_of_words_that_change(english: MemoryStore) -> None:
     texts = UnitBatch.from_tokens(english.batch(np.zeros(800, dtype=np.int64)))
-    noise = CharacterNoise(english.tokenizer)
-    changed = noise.apply(texts, 0.2, 512, keys(800)).ids != texts.ids
+    changed = noisy_of(texts, 0.2, keys(800), english.tokenizer).ids != texts.ids
     # Which words can be misspelt at all (some misspellings have no tokens): a rate of one tells.
-    always = noise.apply(texts, 1.0, 512, keys(800)).ids != texts.ids
+    always = noisy_of(texts, 1.0, keys(800), english.tokenizer).ids != texts.ids
     assert binomtest(int((changed & always).sum()), int(always.sum()), 0.2).pvalue > 0.001
     per_unit = (changed.reshape(800, -1).sum(axis=0), always.reshape(800, -1).mean(axis=0))
     tried = per_unit[0][per_unit[1] > 0.999]
@@ -107,17 +119,17 @@ def test_rate_is_the_share_of_words_that_change(english: MemoryStore) -> None:
 
 def test_a_warm_cache_changes_nothing(english: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = UnitBatch.from_tokens(english.batch(np.arange(4)))
-    warm = CharacterNoise(english.tokenizer)
+    warm = TokenMisspelling(english.tokenizer)
     for seed in range(5):
-        warm.apply(texts, 0.7, 512, keys(4, seed))
-    monkeypatch.setattr("llmagentos.views._noise._CACHE_ENTRIES", 3)
-    cold = CharacterNoise(english.tokenizer)
+        noisy_of(texts, 0.7, keys(4, seed), misspelling=warm)
+    monkeypatch.setattr("llmagentos.views._noise._TABLE_ENTRIES", 3)
+    cold = TokenMisspelling(english.tokenizer)
     for seed in range(5):
-        first = warm.apply(texts, 0.7, 512, keys(4, seed)).to_tokens()
-        assert same(cold.apply(texts, 0.7, 512, keys(4, seed)).to_tokens(), first)
+        first = noisy_of(texts, 0.7, keys(4, seed), misspelling=warm).to_tokens()
+        assert same(noisy_of(texts, 0.7, keys(4, seed), misspelling=cold).to_tokens(), first)
 
 
 def test_misspellings_that_are_too_long_are_not_used(english: MemoryStore) -> None:
     texts = UnitBatch.from_tokens(english.batch(np.arange(4)), max_unit_tokens=1)
-    noisy = CharacterNoise(english.tokenizer).apply(texts, 1.0, 1, keys(4))
+    noisy = noisy_of(texts, 1.0, keys(4), english.tokenizer, max_unit_tokens=1)
     assert noisy.pool.lengths.max() == 1

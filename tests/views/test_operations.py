@@ -11,6 +11,7 @@ from scipy.stats import binomtest, chisquare
 
 from llmagentos.tokens import PROTECTED, TokenBatch
 from llmagentos.views import _operations as operations
+from llmagentos.views._crops import MIN_CROP_UNITS, crop
 from llmagentos.views._units import UnitBatch
 
 from .conftest import batches, keys, quick, ragged, rates, rows, same, seeds, unit_rows, words
@@ -19,7 +20,7 @@ Operation = Callable[[UnitBatch, float, np.ndarray], UnitBatch]
 
 
 def _crop(units: UnitBatch, rate: float, keys: np.ndarray) -> UnitBatch:
-    return operations.crop(units, rate / 2, rate, 8, keys)
+    return crop(units, rate / 2, rate, 8, keys)
 
 
 EVERY: dict[str, Operation] = {
@@ -127,7 +128,7 @@ def test_repetition_repeats_beside_and_spares_protected_units(
 @given(batch=batches, seed=seeds, budget=st.integers(1, 12))
 def test_crop_is_contiguous_and_fits(batch: TokenBatch, seed: int, budget: int) -> None:
     units = UnitBatch.from_tokens(batch, budget)
-    cropped = operations.crop(units, 0.2, 0.6, budget, keys(len(batch), seed))
+    cropped = crop(units, 0.2, 0.6, budget, keys(len(batch), seed))
     assert (cropped.to_tokens().lengths <= budget).all()
     for whole, row in zip(unit_rows(units), unit_rows(cropped), strict=True):
         assert row == list(range(row[0], row[0] + len(row))) if row else not whole
@@ -135,7 +136,7 @@ def test_crop_is_contiguous_and_fits(batch: TokenBatch, seed: int, budget: int) 
 
 def test_crop_keeps_the_share_asked_for_and_reaches_both_ends() -> None:
     units = words(100, 4000)
-    cropped = operations.crop(units, 0.1, 0.5, 1000, keys(4000))
+    cropped = crop(units, 0.1, 0.5, 1000, keys(4000))
     sizes = np.diff(cropped.offsets)
     assert sizes.min() >= 10 and sizes.max() <= 50
     # 39 sizes of full probability; 10 and 50 are rounded to from one side only.
@@ -149,16 +150,16 @@ def test_crop_keeps_the_share_asked_for_and_reaches_both_ends() -> None:
 
 
 def test_crop_of_a_long_text_is_cut_anywhere_not_only_at_the_start() -> None:
-    cropped = operations.crop(words(1000, 500), 0.5, 0.5, 10, keys(500))
+    cropped = crop(words(1000, 500), 0.5, 0.5, 10, keys(500))
     begins = cropped.ids[cropped.offsets[:-1]] % 1000
     assert (np.diff(cropped.offsets) == 10).all()
     assert begins.max() > 900
 
 
 def test_crop_of_a_short_text_keeps_a_few_words() -> None:
-    sizes = np.diff(operations.crop(words(12, 100), 0.1, 0.1, 50, keys(100)).offsets)
-    assert set(sizes.tolist()) == {operations.MIN_CROP_UNITS}
-    assert (np.diff(operations.crop(words(2, 100), 0.1, 0.5, 50, keys(100)).offsets) == 2).all()
+    sizes = np.diff(crop(words(12, 100), 0.1, 0.1, 50, keys(100)).offsets)
+    assert set(sizes.tolist()) == {MIN_CROP_UNITS}
+    assert (np.diff(crop(words(2, 100), 0.1, 0.5, 50, keys(100)).offsets) == 2).all()
 
 
 @quick

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from llmagentos.errors import ConfigError
 from llmagentos.views import ViewsConfig
-from llmagentos.views._recipe import Preset
+from llmagentos.views._recipe import Preset, amount_of
 
 
 @pytest.mark.parametrize("preset", get_args(Preset))
@@ -32,7 +32,7 @@ def test_the_crop_is_off_when_both_shares_are_one() -> None:
 def test_the_seed_preset_has_the_five_operations_and_no_crop() -> None:
     recipe = ViewsConfig(preset="seed").resolved()
     rates = [recipe.word_replacement, recipe.word_deletion, recipe.word_swap, recipe.sentence_reordering]
-    assert all(rate > 0 for rate in [*rates, recipe.character_noise])
+    assert all(amount_of(rate).rate > 0 for rate in [*rates, recipe.character_noise])
     assert not recipe.crops
 
 
@@ -43,7 +43,7 @@ def test_contradicting_shares_are_refused() -> None:
 
 @pytest.mark.parametrize(
     "given",
-    [{"word_swap": 1.5}, {"crop_min": 0.0}, {"preset": "noisy"}, {"word_drop": 0.1}, {"repetition": "a"}],
+    [{"word_swap": 1.5}, {"crop_min": 0.0}, {"preset": "loud"}, {"word_drop": 0.1}, {"repetition": "a"}],
 )
 def test_values_out_of_range_are_refused(given: dict[str, object]) -> None:
     with pytest.raises(ValidationError):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from llmagentos.errors import InputError
-from llmagentos.views import learn_related_words
+from llmagentos.views import Spelling, learn_related_words
 
 from .conftest import MemoryStore, train
 
@@ -34,31 +34,31 @@ def made_up_store(sentences: int = 4000) -> MemoryStore:
 
 def test_words_that_stand_in_the_same_places_are_related() -> None:
     store = made_up_store()
-    related = learn_related_words(store, min_words=1000)
+    related = learn_related_words(store, Spelling(store.tokenizer), min_words=1000)
     for left, right in [("cat", "dog"), ("paris", "london"), ("meat", "bone"), ("towers", "bridges")]:
         assert related[left][0] == right
         assert related[right][0] == left
     assert "not" not in related and "7" not in related
     assert all("not" not in others and "7" not in others for others in related.values())
     assert all(word in related[other] for word, others in related.items() for other in others)
-    assert learn_related_words(store, min_words=1000) == related
+    assert learn_related_words(store, Spelling(store.tokenizer), min_words=1000) == related
 
 
 def test_a_small_corpus_is_refused(english: MemoryStore) -> None:
     message = r"at least 1,000,000 words, this one has \d+; give more text \(for train and views you can also"
     with pytest.raises(InputError, match=message):
-        learn_related_words(english)
+        learn_related_words(english, Spelling(english.tokenizer))
 
 
 def test_reading_stops_at_the_most_words() -> None:
     with pytest.raises(InputError, match="this one has"):
-        learn_related_words(made_up_store(200), min_words=10**6, max_words=100)
+        store = made_up_store(200)
+        learn_related_words(store, Spelling(store.tokenizer), min_words=10**6, max_words=100)
 
 
 def test_on_real_text(real_texts: Callable[[str, int], list[str]]) -> None:
     texts = real_texts("corpus/arxiv/train-cs.jsonl.zst", 3000)
-    related = learn_related_words(
-        MemoryStore(texts, train("wordpiece", texts[:300], 8000)), min_words=100_000
-    )
+    tokenizer = train("wordpiece", texts[:300], 8000)
+    related = learn_related_words(MemoryStore(texts, tokenizer), Spelling(tokenizer), min_words=100_000)
     assert "shows" in related["show"] or "demonstrate" in related["show"]
     assert len(related) > 500

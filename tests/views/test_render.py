@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from rich.style import Style
 
-from llmagentos.views import Piece, Views, ViewsConfig, coloured, explain
+from llmagentos.views import Piece, Views, ViewsConfig, coloured
 
 from .conftest import ENGLISH, MemoryStore, train
 
@@ -12,10 +12,8 @@ from .conftest import ENGLISH, MemoryStore, train
 @pytest.mark.parametrize("text", ["a [bold] claim", "[red]all[/red]", "ends in \\", "C:\\[a] \\\\ b"])
 def test_the_text_survives(text: str) -> None:
     store = MemoryStore([text], train("bytes", [text, *ENGLISH]))
-    steps, _ = Views(store, ViewsConfig(preset="dropout")).steps(
-        np.array([0]), seed=0, epoch=0, max_tokens=60
-    )
-    assert coloured(explain(steps, 0, store.tokenizer).pieces).plain == text
+    found, _ = Views(store, ViewsConfig(preset="dropout")).explain(np.array([0]), max_tokens=60)[0]
+    assert coloured(found.pieces).plain == text
 
 
 def test_marks_are_colours_and_what_is_omitted_an_ellipsis() -> None:

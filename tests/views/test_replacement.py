@@ -10,6 +10,7 @@ from llmagentos.errors import InputError
 from llmagentos.tokens import encode_texts
 from llmagentos.views import read_dictionary, write_dictionary
 from llmagentos.views._replacement import Replacement
+from llmagentos.views._spelling import Spelling
 from llmagentos.views._units import UnitBatch
 
 from ..tokens.conftest import minilm
@@ -23,7 +24,9 @@ def test_words_are_replaced_whole_and_keep_their_space(kind: str) -> None:
     texts = ["the old fox, (fox) 7 lazy", "fox sleeps"]
     tokenizer = train(kind, ENGLISH + texts)
     units = UnitBatch.from_tokens(encode_texts(texts, tokenizer))
-    replaced = Replacement(RELATED, tokenizer).apply(units, 1.0, 512, keys(2)).to_tokens()
+    replaced = (
+        Replacement(RELATED, Spelling(tokenizer)).apply(units, 1.0, keys(2), max_unit_tokens=512).to_tokens()
+    )
     expected = [
         [f"the old {a}, ({b}) 7 unlabelled" for a in RELATED["fox"] for b in RELATED["fox"]],
         [f"{a} sleeps" for a in RELATED["fox"]],
@@ -39,14 +42,18 @@ def test_words_are_replaced_whole_and_keep_their_space(kind: str) -> None:
 
 def test_words_are_matched_as_the_tokenizer_sees_them(english: MemoryStore) -> None:
     # At the beginning of a word, and (in scripts without spaces) behind another.
-    assert len(Replacement({"NETWORKS": ["Methods"]}, english.tokenizer)) == 2
-    assert len(Replacement({"漢": ["methods"]}, english.tokenizer)) == 0
-    assert len(Replacement({"fox": ["漢", "fox"]}, english.tokenizer)) == 0
+    assert len(Replacement({"NETWORKS": ["Methods"]}, Spelling(english.tokenizer))) == 2
+    assert len(Replacement({"漢": ["methods"]}, Spelling(english.tokenizer))) == 0
+    assert len(Replacement({"fox": ["漢", "fox"]}, Spelling(english.tokenizer))) == 0
 
 
 def test_a_related_expression_may_have_several_words(english: MemoryStore) -> None:
     units = UnitBatch.from_tokens(encode_texts(["a fox"], english.tokenizer))
-    view = Replacement({"fox": ["quick dog"]}, english.tokenizer).apply(units, 1.0, 9, keys(1)).to_tokens()
+    view = (
+        Replacement({"fox": ["quick dog"]}, Spelling(english.tokenizer))
+        .apply(units, 1.0, keys(1), max_unit_tokens=9)
+        .to_tokens()
+    )
     assert view.tokens.tolist() == english.tokenizer.encode("a quick dog").ids
 
 
@@ -64,7 +71,7 @@ def test_what_is_written_is_what_the_tokenizer_makes_of_it(
 ) -> None:
     tokenizer = minilm()
     units = UnitBatch.from_tokens(encode_texts([text], tokenizer))
-    view = Replacement(related, tokenizer).apply(units, 1.0, 9, keys(1)).to_tokens()
+    view = Replacement(related, Spelling(tokenizer)).apply(units, 1.0, keys(1), max_unit_tokens=9).to_tokens()
     assert view.tokens.tolist() == tokenizer.encode(expected, add_special_tokens=False).ids
 
 
@@ -72,7 +79,11 @@ def test_chinese_words_are_replaced(chinese: MemoryStore) -> None:
     text = chinese.tokenizer.encode(CHINESE[0])
     word = max(text.tokens, key=len)
     units = UnitBatch.from_tokens(chinese.batch(np.array([0])))
-    view = Replacement({word: ["京"]}, chinese.tokenizer).apply(units, 1.0, 9, keys(1)).to_tokens()
+    view = (
+        Replacement({word: ["京"]}, Spelling(chinese.tokenizer))
+        .apply(units, 1.0, keys(1), max_unit_tokens=9)
+        .to_tokens()
+    )
     assert chinese.tokenizer.decode(view.tokens.tolist()).replace(" ", "") == CHINESE[0].replace(
         word, "京"
     ).replace("！", "!").replace("，", ",")
@@ -82,7 +93,9 @@ def test_rate_and_choice(english: MemoryStore) -> None:
     tokenizer = english.tokenizer
     units = UnitBatch.from_tokens(encode_texts(["fox " * 100] * 100, tokenizer))
     others = ["dog", "tree", "text", "work"]
-    replaced = Replacement({"fox": others}, tokenizer).apply(units, 0.3, 512, keys(100))
+    replaced = Replacement({"fox": others}, Spelling(tokenizer)).apply(
+        units, 0.3, keys(100), max_unit_tokens=512
+    )
     changed = replaced.ids != units.ids
     assert binomtest(int(changed.sum()), 10_000, 0.3).pvalue > 0.001
     new = replaced.pool.tokens[replaced.pool.starts[replaced.ids[changed]]]

@@ -50,8 +50,9 @@ def test_equal_words_have_equal_names_and_others_not() -> None:
 def test_new_spans_stand_for_old_units() -> None:
     units = UnitBatch.from_tokens(ragged([[[(1, False), (2, True)], [(1, False)]]]))
     pool = units.pool.extended(np.array([90, 91, 92], dtype=np.int32), np.array([1, 2]), np.array([2, 1]))
-    view = UnitBatch(pool=pool, ids=np.array([0, 4, 3]), offsets=np.array([0, 3])).to_tokens()
+    ids = np.array([0, 4, 3])
+    view = UnitBatch(pool=pool, ids=ids, places=ids, offsets=np.array([0, 3])).to_tokens()
     assert view.tokens.tolist() == [0, 91, 92, 90]
     assert view.flags.tolist() == [3, 5, 4, 3]
     again = pool.extended(np.array([93], dtype=np.int32), np.array([1]), np.array([4]))
-    assert [again.origin(span) for span in range(6)] == [0, 1, 2, 2, 1, 1]
+    assert again.origins(np.arange(6)).tolist() == [0, 1, 2, 2, 1, 1]

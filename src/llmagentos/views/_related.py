@@ -14,12 +14,11 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from llmagentos.errors import InputError
 from llmagentos.tokens import TokenBatch
 from llmagentos.views._random import Ints
-from llmagentos.views._spelling import Spelling
+from llmagentos.views._spelling import WordSpelling
 from llmagentos.views._units import UnitBatch, hash_spans
 
 if TYPE_CHECKING:
@@ -40,22 +39,18 @@ _BLOCK = 1024
 
 
 class WordSource(Protocol):
-    """What learning needs of a `TokenStore`."""
+    """What learning needs of a `TokenStore`, or of plain strings."""
 
     @property
     def num_documents(self) -> int:
         """How many texts."""
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """What made the tokens."""
 
     def batch(self, indices: Ints, *, limit: int | None = None) -> TokenBatch:
         """The texts at `indices`, or the first `limit` tokens of each."""
 
 
 def learn_related_words(
-    store: WordSource, *, min_words: int = MIN_WORDS, max_words: int = MAX_WORDS
+    store: WordSource, spelling: WordSpelling, *, min_words: int = MIN_WORDS, max_words: int = MAX_WORDS
 ) -> dict[str, list[str]]:
     """Learn which words of a corpus can stand for each other.
 
@@ -64,6 +59,7 @@ def learn_related_words(
 
     Args:
         store: the corpus as tokens.
+        spelling: reads the tokens.
         min_words: >= 1, refuse a smaller corpus.
         max_words: read no more words than this, from texts spread evenly over the store.
 
@@ -80,7 +76,7 @@ def learn_related_words(
             f"{units.ids.size:,}; give more text (for train and views you can also set "
             "views.word_replacement=0 or give views.dictionary)"
         )
-    numbers, words, eligible = _vocabulary(units, Spelling(store.tokenizer))
+    numbers, words, eligible = _vocabulary(units, spelling)
     vectors = _vectors(numbers, units.pool.sentences, len(words))
     return _mutual_neighbours(vectors, words, np.flatnonzero(eligible))
 
@@ -108,7 +104,7 @@ def _sample(store: WordSource, max_words: int) -> TokenBatch:
     )
 
 
-def _vocabulary(units: UnitBatch, spelling: Spelling) -> tuple[Ints, list[str], NDArray[np.bool_]]:
+def _vocabulary(units: UnitBatch, spelling: WordSpelling) -> tuple[Ints, list[str], NDArray[np.bool_]]:
     """Number the frequent words.
 
     Returns:

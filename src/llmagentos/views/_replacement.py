@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from llmagentos.errors import InputError
-from llmagentos.views._random import Ints, UInts, chance, integers, mix, ragged_random
-from llmagentos.views._spelling import Spelling
+from llmagentos.views._names import Names
+from llmagentos.views._operations import UNBOUNDED, Bounds, drawn
+from llmagentos.views._random import UInts, chance, integers, mix, ragged_random
+from llmagentos.views._spelling import WordSpelling
 from llmagentos.views._units import UnitBatch, hash_spans, ragged_index
 
 RelatedWords = Mapping[str, Sequence[str]]
@@ -25,11 +26,10 @@ class Replacement:
 
     Args:
         related: from each word to its related words.
-        tokenizer: the one that made the tokens; words it cannot spell are left out.
+        spelling: of the tokens; words that it cannot write are left out.
     """
 
-    def __init__(self, related: RelatedWords, tokenizer: Tokenizer) -> None:
-        spelling = Spelling(tokenizer)
+    def __init__(self, related: RelatedWords, spelling: WordSpelling) -> None:
         sources: dict[tuple[int, ...], list[list[int]]] = {}
         for word, others in related.items():
             spelled: list[list[int]] = []
@@ -45,67 +45,55 @@ class Replacement:
         words = [np.array(word, dtype=np.int32) for word in sources]
         lengths = np.fromiter(map(len, words), dtype=np.int64, count=len(words))
         tokens = np.concatenate([np.empty(0, dtype=np.int32), *words])
-        names = hash_spans(tokens, np.cumsum(lengths) - lengths, lengths)
-        order = np.argsort(names)
+        self._names = Names()
+        self._names.add(hash_spans(tokens, np.cumsum(lengths) - lengths, lengths))
         targets_of = list(sources.values())
-        flat = [target for word in order.tolist() for target in targets_of[word]]
-        self._names = names[order]
-        # Names are uniform, so their leading bits lead close to their place in the sorted array.
-        bits = max(1, (4 * len(names)).bit_length())
-        self._shift = np.uint64(64 - bits)
-        begins = np.searchsorted(self._names >> self._shift, np.arange(1 << bits, dtype=np.uint64))
-        self._largest = int(np.diff(begins, append=len(names)).max())
-        self._buckets = np.minimum(begins, max(0, len(names) - 1))
-        self._counts = np.array([len(targets_of[word]) for word in order.tolist()], dtype=np.int64)
+        flat = [target for targets in targets_of for target in targets]
+        self._counts = np.fromiter(map(len, targets_of), dtype=np.int64, count=len(targets_of))
         self._first = np.cumsum(self._counts) - self._counts
         self._lengths = np.fromiter(map(len, flat), dtype=np.int64, count=len(flat))
         self._starts = np.cumsum(self._lengths) - self._lengths
         self._tokens = np.array([token for target in flat for token in target], dtype=np.int32)
 
     def __len__(self) -> int:
-        return self._names.size
+        return len(self._names)
 
-    def _find(self, names: UInts) -> Ints:
-        """Where each name stands, or would stand, in the table: three times as fast as a binary search."""
-        found: Ints = self._buckets[names >> self._shift]
-        for _ in range(self._largest):
-            np.minimum(found + (self._names[found] < names), len(self) - 1, out=found)
-        return found
-
-    def apply(self, units: UnitBatch, rate: float, max_unit_tokens: int, keys: UInts) -> UnitBatch:
+    def apply(
+        self, units: UnitBatch, rate: float, keys: UInts, bounds: Bounds = UNBOUNDED, *, max_unit_tokens: int
+    ) -> UnitBatch:
         """Replace drawn words by one of their related words; others and protected units stay.
 
         Args:
             units: N texts.
             rate: probability that a unit is drawn, 0 to 1.
-            max_unit_tokens: a related word with more tokens is not used.
             keys: uint64 (N,).
+            bounds: words replaced in a text, of those that have related words.
+            max_unit_tokens: a related word with more tokens is not used.
 
         Returns:
             N texts with as many units.
         """
-        if not len(self):
-            return units
+        pool = units.pool
         random = ragged_random(keys, units.offsets)
-        places = np.flatnonzero(chance(random, rate))
-        places = places[~units.pool.protected[units.ids[places]]]
+        # Without bounds only the drawn words are looked up.
+        places = np.flatnonzero(chance(random, rate)) if bounds == UNBOUNDED else np.arange(units.ids.size)
+        places = places[~pool.protected[units.ids[places]]]
         spans = units.ids[places]
-        names = hash_spans(units.pool.tokens, units.pool.starts[spans], units.pool.lengths[spans])
-        found = self._find(names)
-        known = np.flatnonzero(self._names[found] == names)
-        places, spans, found = places[known], spans[known], found[known]
+        found = self._names.find(hash_spans(pool.tokens, pool.starts[spans], pool.lengths[spans]))
+        known = np.flatnonzero(found >= 0)
+        places, found = places[known], found[known]
+        if bounds != UNBOUNDED:
+            offsets = np.searchsorted(places, units.offsets).astype(np.int64)
+            some = drawn(random[places], offsets, rate, bounds)
+            places, found = places[some], found[some]
         chosen = self._first[found] + integers(mix(random[places]), self._counts[found])
         short = self._lengths[chosen] <= max_unit_tokens
-        places, spans, chosen = places[short], spans[short], chosen[short]
+        places, chosen = places[short], chosen[short]
         lengths = self._lengths[chosen]
-        tokens = self._tokens[ragged_index(self._starts[chosen], lengths)]
-        ids = units.ids.copy()
-        ids[places] = units.pool.starts.size + np.arange(places.size)
-        pool = units.pool.extended(tokens, lengths, spans)
-        return UnitBatch(pool=pool, ids=ids, offsets=units.offsets)
+        return units.changed(places, self._tokens[ragged_index(self._starts[chosen], lengths)], lengths)
 
 
-def _spelled(spelling: Spelling, marker: str, words: str) -> list[int] | None:
+def _spelled(spelling: WordSpelling, marker: str, words: str) -> list[int] | None:
     """Tokens of one or several words; None where one of them cannot be spelled."""
     ids: list[int] = []
     for word in words.split():

@@ -11,7 +11,8 @@ a unit begins in scripts that are written without spaces.
 import json
 import re
 from collections.abc import Sequence
-from typing import Any
+from functools import cached_property
+from typing import Any, Protocol
 
 from tokenizers import Tokenizer
 
@@ -25,6 +26,24 @@ def _byte_alphabet() -> dict[int, str]:
     printable = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = (byte for byte in range(256) if byte not in printable)
     return {byte: chr(byte) for byte in printable} | {byte: chr(256 + k) for k, byte in enumerate(others)}
+
+
+class WordSpelling(Protocol):
+    """Reads and writes single words in some kind of tokens."""
+
+    marker: str
+    """What a token begins with that brings the space in front of it; empty where there is no such token."""
+    markers: tuple[str, ...]
+    """All that a word may begin with because of its place."""
+
+    def read(self, ids: Sequence[int]) -> tuple[str, str] | None:
+        """The marker and the text of a unit; None where the tokens do not spell text."""
+
+    def write(self, marker: str, word: str) -> list[int] | None:
+        """The tokens of a word; None where it cannot be spelled."""
+
+    def show(self, ids: Sequence[int]) -> str:
+        """Any tokens as a person would see them."""
 
 
 class Spelling:
@@ -46,7 +65,7 @@ class Spelling:
         parts: dict[str, Any] = json.loads(tokenizer.to_str())
         model = parts["model"]
         cutter = json.dumps(parts["pre_tokenizer"])
-        self._continuation: str = model.get("continuing_subword_prefix") or ""
+        self.continuation: str = model.get("continuing_subword_prefix") or ""
         self._bytes = (
             {char: byte for byte, char in _byte_alphabet().items()}
             if "ByteLevel" in cutter + json.dumps(parts["decoder"])
@@ -56,11 +75,12 @@ class Spelling:
         self.marker = "" if unmarked else _METASPACE if self._bytes is None else _BYTE_SPACE
         # Other tokenizers with a marker have it from their normaliser: the pre-tokenizer sees the marker.
         self._space = " " if "ByteLevel" in cutter or "Metaspace" in cutter else self.marker
-        self.markers = tuple(dict.fromkeys(("", self.marker, self._continuation)))
+        self.markers = tuple(dict.fromkeys(("", self.marker, self.continuation)))
         unknown = model.get("unk_token")
         if model["type"] == "Unigram" and model.get("unk_id") is not None:
             unknown = model["vocab"][model["unk_id"]][0]
         self._banned = {token["content"] for token in parts["added_tokens"]} | {unknown}
+        self._banned_ids = {tokenizer.token_to_id(token) for token in self._banned if token is not None}
 
     def read(self, ids: Sequence[int]) -> tuple[str, str] | None:
         """The marker and the text of a unit; None where the tokens do not spell text.
@@ -74,14 +94,23 @@ class Spelling:
         """
         pieces: list[str] = []
         for token in ids:
-            piece = self._tokenizer.id_to_token(token)
-            if piece is None or piece in self._banned or _BYTE_TOKEN.fullmatch(piece):
+            piece = self._texts[token]
+            if piece is None:
                 return None
             pieces.append(piece)
-        marker = next((one for one in self.markers if one and pieces[0].startswith(one)), "")
+        marker = self.marker_of(pieces[0])
         first = pieces[0].removeprefix(marker)
-        word = self.plain(first + "".join(piece.removeprefix(self._continuation) for piece in pieces[1:]))
+        word = self.plain(first + "".join(piece.removeprefix(self.continuation) for piece in pieces[1:]))
         return None if word is None else (marker, word)
+
+    def show(self, ids: Sequence[int]) -> str:
+        """Any tokens as the tokenizer shows them, also unknown ones and parts of characters."""
+        shown: str = self._tokenizer.decode(list(ids), skip_special_tokens=False)
+        return shown.strip()
+
+    def marker_of(self, piece: str) -> str:
+        """What a token owes to its place, one of `markers`."""
+        return next((one for one in self.markers if one and piece.startswith(one)), "")
 
     def plain(self, spelled: str) -> str | None:
         """Vocabulary characters as text: byte-level stand-ins become the characters they encode."""
@@ -102,22 +131,23 @@ class Spelling:
         Returns:
             Token ids, at least one, none unknown.
         """
+        return self.write_normalised(marker, self.normalised(word))
+
+    def write_normalised(self, marker: str, word: str) -> list[int] | None:
+        """As `write`, of a word that `normalised` or `all_normalised` gave."""
         ids: list[int] = []
-        for piece in self._pieces(marker, self.normalised(word)):
-            tokens = self._tokenizer.model.tokenize(piece)
-            if not tokens or any(token.value in self._banned for token in tokens):
+        for piece in self._pieces(marker, word):
+            tokens = [token.id for token in self._tokenizer.model.tokenize(piece)]
+            if not tokens or not self._banned_ids.isdisjoint(tokens):
                 return None
-            # Unigram names an unknown run by the run itself and gives it the unknown id.
-            if any(self._tokenizer.id_to_token(token.id) in self._banned for token in tokens):
-                return None
-            ids += [token.id for token in tokens]
+            ids += tokens
         return ids or None
 
     def _pieces(self, marker: str, word: str) -> list[str]:
         """A normalised word with its marker, cut as in a text: what the model sees one by one."""
         if not word.strip():
             return []
-        if marker and marker == self._continuation:
+        if marker and marker == self.continuation:
             # Behind a letter, as in a text, the word goes on, or is cut off before its first character.
             first, *rest = self._cut("a" + word)
             return [marker + first[1:], *rest] if len(first) > 1 else rest
@@ -139,13 +169,31 @@ class Spelling:
         normalised: str = self._tokenizer.normalizer.normalize_str(word)
         return normalised.removeprefix(self.marker)
 
+    def all_normalised(self, words: Sequence[str]) -> list[str]:
+        """Many words as the tokenizer sees them; at once where that cannot change them."""
+        for separator in ("\n", " "):  # either may be something else to a normaliser
+            together = self.normalised(separator.join(words)).split(separator)
+            if len(together) == len(words):
+                return together
+        return [self.normalised(word) for word in words]
+
+    @cached_property
+    def _texts(self) -> list[str | None]:
+        """Every entry of the vocabulary by its id; None where it spells no text by itself."""
+        vocabulary = self._tokenizer.get_vocab(with_added_tokens=True)
+        texts: list[str | None] = [None] * (max(vocabulary.values(), default=-1) + 1)
+        for piece, number in vocabulary.items():
+            if piece not in self._banned and not _BYTE_TOKEN.fullmatch(piece):
+                texts[number] = piece
+        return texts
+
     def vocabulary(self) -> list[str]:
         """The plain text of every token that has one, sorted."""
         words = []
         for token in sorted(self._tokenizer.get_vocab()):
             if token in self._banned or _BYTE_TOKEN.fullmatch(token):
                 continue
-            spelled = token.removeprefix(self._continuation).removeprefix(self.marker)
+            spelled = token.removeprefix(self.continuation).removeprefix(self.marker)
             word = self.plain(spelled)
             if word:
                 words.append(word)

@@ -12,8 +12,13 @@ from numpy.typing import NDArray
 
 from llmagentos.tokens import PROTECTED, SENTENCE_START, UNIT_START, TokenBatch
 from llmagentos.views._random import Ints, UInts, mix
+from llmagentos.views._traits import WORD
 
 _GAMMA = np.uint64(0x9E3779B97F4A7C15)
+
+
+NEW_PLACE = -1
+"""Among `UnitBatch.places`: a place that the text did not have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,27 +27,44 @@ class UnitPool:
 
     Attributes:
         tokens: int32 (T,).
-        flags: uint8 (T,), as in `TokenBatch` but for SENTENCE_START, which depends on a unit's place.
         starts: int64 (P,), first token of each span.
         lengths: int64 (P,), number of tokens, >= 1.
-        protected: bool (P,), never deleted, replaced, repeated or noised.
+        protected: bool (P,), never deleted, replaced, repeated, noised or masked.
         sentences: int64 (P,), number of the sentence, never shared by two texts.
         stands_for: int64 (K,), for each of the last K spans, the new ones, the unit of a text that it
             stands for.
+        traits: uint8 (V,), what each token is, by its id (`_traits.py`).
     """
 
     tokens: NDArray[np.int32]
-    flags: NDArray[np.uint8]
     starts: Ints
     lengths: Ints
     protected: NDArray[np.bool_]
     sentences: Ints
     stands_for: Ints
+    traits: NDArray[np.uint8]
 
-    def origin(self, span: int) -> int:
-        """The unit of a text that a span is or stands for."""
-        num_own = self.starts.size - self.stands_for.size
-        return span if span < num_own else int(self.stands_for[span - num_own])
+    @property
+    def num_own(self) -> int:
+        """How many spans are units of the texts."""
+        return self.starts.size - self.stands_for.size
+
+    def origins(self, spans: Ints) -> Ints:
+        """The units of the texts that spans are or stand for."""
+        own = spans.copy()
+        own[spans >= self.num_own] = self.stands_for[spans[spans >= self.num_own] - self.num_own]
+        return own
+
+    def first_traits(self, spans: Ints) -> NDArray[np.uint8]:
+        """Traits of the first token of each span: how it is joined to what stands before it."""
+        traits: NDArray[np.uint8] = self.traits[self.tokens[self.starts[spans]]]
+        return traits
+
+    def last_traits(self, spans: Ints) -> NDArray[np.uint8]:
+        """Traits of the last token of each span: what it is (the first may be a lone space)."""
+        last = self.tokens[self.starts[spans] + self.lengths[spans] - 1]
+        traits: NDArray[np.uint8] = self.traits[last]
+        return traits
 
     def extended(self, tokens: NDArray[np.int32], lengths: Ints, stands_for: Ints) -> "UnitPool":
         """Add spans, each standing for an existing one whose sentence and protection it takes.
@@ -55,20 +77,15 @@ class UnitPool:
         Returns:
             The pool with K more spans; the first new id is the old number of spans.
         """
-        num_own = self.starts.size - self.stands_for.size
-        own = stands_for.copy()
-        own[stands_for >= num_own] = self.stands_for[stands_for[stands_for >= num_own] - num_own]
         first = np.cumsum(lengths) - lengths
-        flags = np.repeat(self.flags[self.starts[stands_for]] & ~np.uint8(UNIT_START), lengths)
-        flags[first] |= np.uint8(UNIT_START)
         return UnitPool(
             tokens=np.concatenate([self.tokens, tokens]),
-            flags=np.concatenate([self.flags, flags]),
             starts=np.concatenate([self.starts, first + self.tokens.size]),
             lengths=np.concatenate([self.lengths, lengths]),
             protected=np.concatenate([self.protected, self.protected[stands_for]]),
             sentences=np.concatenate([self.sentences, self.sentences[stands_for]]),
-            stands_for=np.concatenate([self.stands_for, own]),
+            stands_for=np.concatenate([self.stands_for, self.origins(stands_for)]),
+            traits=self.traits,
         )
 
 
@@ -79,44 +96,55 @@ class UnitBatch:
     Attributes:
         pool: what the ids mean.
         ids: int64 (U,), span ids.
+        places: int64 (U,), whose place in the text each of them has, or NEW_PLACE: the space in front
+            belongs to the place and not to the word.
         offsets: int64 (N + 1,), where each text begins in `ids`.
     """
 
     pool: UnitPool
     ids: Ints
+    places: Ints
     offsets: Ints
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
     @classmethod
-    def from_tokens(cls, batch: TokenBatch, max_unit_tokens: int | None = None) -> "UnitBatch":
+    def from_tokens(
+        cls,
+        batch: TokenBatch,
+        max_unit_tokens: int | None = None,
+        traits: NDArray[np.uint8] | None = None,
+    ) -> "UnitBatch":
         """Read the units of a token batch.
 
         Args:
             batch: N texts.
             max_unit_tokens: >= 1; a longer unit (a huge URL) is cut, since no view could hold it.
+            traits: uint8 (V,), from `token_traits`; without them all tokens are words.
 
         Returns:
             N rows; ids are 0, 1, 2, ... in the order of the text.
         """
-        token_flags = batch.flags & ~np.uint8(SENTENCE_START)
-        starts = np.flatnonzero(token_flags & UNIT_START)
+        starts = np.flatnonzero(batch.flags & UNIT_START)
         offsets = np.searchsorted(starts, batch.offsets).astype(np.int64)
         lengths = np.diff(starts, append=batch.tokens.size)
         if max_unit_tokens is not None:
             np.minimum(lengths, max_unit_tokens, out=lengths)
         flags = batch.flags[starts]
+        if traits is None:
+            traits = np.full(int(batch.tokens.max(initial=0)) + 1, WORD, dtype=np.uint8)
         pool = UnitPool(
             tokens=batch.tokens,
-            flags=token_flags,
             starts=starts,
             lengths=lengths,
             protected=(flags & PROTECTED) != 0,
             sentences=np.cumsum((flags & SENTENCE_START) != 0),
             stands_for=np.empty(0, dtype=np.int64),
+            traits=traits,
         )
-        return cls(pool=pool, ids=np.arange(starts.size), offsets=offsets)
+        ids = np.arange(starts.size)
+        return cls(pool=pool, ids=ids, places=ids, offsets=offsets)
 
     def to_tokens(self) -> TokenBatch:
         """Gather the tokens: one copy for the whole batch.
@@ -130,7 +158,8 @@ class UnitBatch:
         total = int(ends[-1]) if ends.size else 0
         index = np.repeat(self.pool.starts[self.ids] - starts, lengths)
         index += np.arange(total)
-        flags = self.pool.flags[index]
+        flags = np.repeat(self.pool.protected[self.ids].view(np.uint8) * np.uint8(PROTECTED), lengths)
+        flags[starts] |= np.uint8(UNIT_START)
         flags[starts[self.sentence_starts()]] |= np.uint8(SENTENCE_START)
         offsets = np.concatenate([np.zeros(1, dtype=np.int64), ends])[self.offsets]
         return TokenBatch(tokens=self.pool.tokens[index], offsets=offsets, flags=flags)
@@ -146,6 +175,20 @@ class UnitBatch:
         np.not_equal(sentences[1:], sentences[:-1], out=new[1:])
         return np.flatnonzero(new)
 
+    def gathered(self, positions: Ints, offsets: Ints) -> "UnitBatch":
+        """The units at some positions, with the places that they have.
+
+        Args:
+            positions: int64 (U',), into `ids`.
+            offsets: int64 (N' + 1,), where each new row begins.
+
+        Returns:
+            N' rows.
+        """
+        ids = self.ids[positions]
+        places = ids if self.places is self.ids else self.places[positions]
+        return UnitBatch(pool=self.pool, ids=ids, places=places, offsets=offsets)
+
     def select(self, keep: NDArray[np.bool_]) -> "UnitBatch":
         """Keep some units, in order.
 
@@ -156,8 +199,7 @@ class UnitBatch:
             N rows.
         """
         kept = np.flatnonzero(keep)
-        offsets = np.searchsorted(kept, self.offsets).astype(np.int64)
-        return UnitBatch(pool=self.pool, ids=self.ids[kept], offsets=offsets)
+        return self.gathered(kept, np.searchsorted(kept, self.offsets).astype(np.int64))
 
     def spans(self, starts: Ints, sizes: Ints) -> "UnitBatch":
         """Take one contiguous run of units from each row.
@@ -169,9 +211,55 @@ class UnitBatch:
         Returns:
             N rows.
         """
-        ids = self.ids[ragged_index(starts, sizes)]
         offsets = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(sizes)])
-        return UnitBatch(pool=self.pool, ids=ids, offsets=offsets)
+        return self.gathered(ragged_index(starts, sizes), offsets)
+
+    def rows(self, rows: Ints) -> "UnitBatch":
+        """Some rows.
+
+        Args:
+            rows: int64 (R,), 0 to N - 1.
+
+        Returns:
+            R rows.
+        """
+        return self.spans(self.offsets[rows], np.diff(self.offsets)[rows])
+
+    def with_rows(self, rows: Ints, others: "UnitBatch") -> "UnitBatch":
+        """Put changed rows back.
+
+        Args:
+            rows: int64 (R,), all different.
+            others: R rows, over this pool or one that extends it.
+
+        Returns:
+            N rows over the pool of `others`.
+        """
+        sizes, starts = np.diff(self.offsets), self.offsets[:-1].copy()
+        sizes[rows], starts[rows] = np.diff(others.offsets), others.offsets[:-1] + self.ids.size
+        both = UnitBatch(
+            pool=others.pool,
+            ids=np.concatenate([self.ids, others.ids]),
+            places=np.concatenate([self.places, others.places]),
+            offsets=self.offsets,
+        )
+        return both.spans(starts, sizes)
+
+    def changed(self, positions: Ints, tokens: NDArray[np.int32], lengths: Ints) -> "UnitBatch":
+        """Put new spans in the place of some units, for which they stand.
+
+        Args:
+            positions: int64 (K,), into `ids`, all different.
+            tokens: int32 (L,), the new spans' tokens one after another.
+            lengths: int64 (K,), >= 1, sums to L.
+
+        Returns:
+            N rows of as many units.
+        """
+        ids = self.ids.copy()
+        ids[positions] = self.pool.starts.size + np.arange(positions.size)
+        pool = self.pool.extended(tokens, lengths, self.ids[positions])
+        return UnitBatch(pool=pool, ids=ids, places=self.places, offsets=self.offsets)
 
 
 def ragged_index(starts: Ints, sizes: Ints) -> Ints:

@@ -1,50 +1,30 @@
 """Two views of N texts: the first step of the seed, and the only random part of a batch."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
-from tokenizers import Tokenizer
 
 from llmagentos.errors import ConfigError
 from llmagentos.tokens import TokenBatch
 from llmagentos.views import _operations as operations
-from llmagentos.views._edits import Step
-from llmagentos.views._noise import CharacterNoise
+from llmagentos.views._crops import crop_pair
+from llmagentos.views._edits import Explanation, Step, explain
+from llmagentos.views._program import Program
 from llmagentos.views._random import Ints, UInts, subkeys, text_keys
-from llmagentos.views._recipe import ViewsConfig
+from llmagentos.views._recipe import ViewsConfig, described
 from llmagentos.views._related import learn_related_words
 from llmagentos.views._replacement import RelatedWords, Replacement, read_dictionary
+from llmagentos.views._source import StringSource, TextStore, TokenSource
+from llmagentos.views._strings import rendered
 from llmagentos.views._units import UnitBatch
 
 # The arrays of 256 texts stay in a core's cache and in memory that the process already holds: with
 # 1,024 texts at once the four operations on words ran at 23,000 texts/s instead of 31,000.
 _CHUNK_TEXTS = 256
-
-
-class TextStore(Protocol):
-    """What views need of a `TokenStore`."""
-
-    @property
-    def num_documents(self) -> int:
-        """How many texts."""
-
-    @property
-    def hashes(self) -> UInts:
-        """uint64 (num_documents,), content hash of each text."""
-
-    @property
-    def groups(self) -> UInts:
-        """uint64 (num_documents,), group of each text, 0 for none."""
-
-    @property
-    def tokenizer(self) -> Tokenizer:
-        """What made the tokens."""
-
-    def batch(self, indices: Ints, *, limit: int | None = None) -> TokenBatch:
-        """The texts at `indices`, or the first `limit` tokens of each."""
+# Longer than any text.
+_NO_LIMIT = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,32 +48,70 @@ class Views:
     """Makes two views of each text, each a pure function of (seed, epoch, index of the text).
 
     Args:
-        store: the texts as tokens.
-        config: what is done to them.
+        texts: a `TokenStore`: its views are tokens, from `views`. Or plain strings: they are split by a
+            built-in rule (`tokens.split_words`), and their views are strings, from `strings`.
+        config: what is done to them; without one, two crops.
         related: related words for word replacement; without them they come from config.dictionary, or
-            are learned from the store (about half a minute).
+            are learned from the texts (about half a minute).
+        protect: words and phrases of plain strings that no operation may change, beside numbers,
+            addresses, code and negations; a token store was given its own (`tokens.protect`).
 
     Raises:
-        ConfigError: the rates contradict each other.
-        InputError: the dictionary cannot be used, or the store is too small to learn related words.
+        ConfigError: the amounts contradict each other, or `protect` with a token store.
+        InputError: the dictionary cannot be used, there is too little text to learn related words, or
+            `texts` is a single string.
+
+    Example:
+        >>> config = ViewsConfig(preset="seed", word_replacement=0)
+        >>> views = Views(["Dr. Smith never pays 3 dollars. He waits."], config)
+        >>> first, second = views.strings(seed=1)[0]
+        >>> "never" in first and "3" in second
+        True
     """
 
-    def __init__(self, store: TextStore, config: ViewsConfig, *, related: RelatedWords | None = None) -> None:
-        self._store = store
-        self.recipe = config.resolved()
+    def __init__(
+        self,
+        texts: TextStore | Sequence[str],
+        config: ViewsConfig | None = None,
+        *,
+        related: RelatedWords | None = None,
+        protect: Sequence[str] = (),
+    ) -> None:
+        self.recipe = recipe = (config or ViewsConfig()).resolved()
+        if isinstance(texts, TextStore):
+            if protect:
+                raise ConfigError(
+                    "the words of a token store are protected when it is built; give protect to build_store "
+                    "(tokens.protect)"
+                )
+            self._source: TokenSource | StringSource = TokenSource(texts, recipe)
+        else:
+            self._source = StringSource(texts, recipe, protect)
         self.related: RelatedWords = {}
-        if self.recipe.word_replacement > 0:
+        if recipe.uses("word_replacement"):
             self.related = related if related is not None else self._related_words()
-        self._replacement = Replacement(self.related, store.tokenizer) if self.related else None
-        self._noise = CharacterNoise(store.tokenizer) if self.recipe.character_noise > 0 else None
+        spelling = self._source.spelling
+        self._program = Program(
+            recipe,
+            replacement=Replacement(self.related, spelling) if self.related else None,
+            misspelling=self._source.misspelling() if recipe.uses("character_noise") else None,
+            spacing=self._source.spacing() if recipe.moves else None,
+            mask_token=self._source.mask_token,
+        )
+
+    def __repr__(self) -> str:
+        how = ", ".join(described(self.recipe)) or "the same text twice"
+        return (
+            f"Views({self._source.num_documents:,} texts, {self._source.told}; {self.recipe.preset}: {how})"
+        )
 
     def _related_words(self) -> RelatedWords:
         if self.recipe.dictionary is not None:
             return read_dictionary(self.recipe.dictionary)
-        return learn_related_words(self._store)
+        return learn_related_words(self._source, self._source.spelling)
 
     def views(self, indices: Ints, *, seed: int, epoch: int, max_tokens: int) -> ViewBatch:
-        """Make two views of each text.
+        """Make two views of each text, as tokens.
 
         Args:
             indices: int64 (N,), 0 to num_documents - 1.
@@ -105,26 +123,92 @@ class Views:
             N pairs; a view is empty only where its text is.
 
         Raises:
-            ConfigError: max_tokens is below 1.
+            ConfigError: max_tokens is below 1, or these texts are plain strings.
         """
+        source = self._source
+        if isinstance(source, StringSource):
+            raise ConfigError(
+                "these are views of plain strings and have no tokens; call strings(), or build a TokenStore "
+                "with the tokenizer of your encoder (llmagentos.tokens.build_store)"
+            )
         first: list[TokenBatch] = []
         second: list[TokenBatch] = []
         for begin in range(0, max(1, len(indices)), _CHUNK_TEXTS):
             chunk = indices[begin : begin + _CHUNK_TEXTS]
             # One token more than fits tells whether the last unit is whole.
             limit = None if self.recipe.crops else max_tokens + 1
-            _, whole = self._texts(chunk, max_tokens, limit)
-            keys = text_keys(seed, epoch, chunk)
-            for views, view in ((first, 0), (second, 1)):
-                # Only the last step is kept: earlier ones would push the arrays in use out of the cache.
-                last = deque(self._steps(whole, subkeys(keys, view), max_tokens), maxlen=1).pop()
-                views.append(last.units.to_tokens())
+            units = source.units(chunk, _checked(max_tokens), limit)
+            for batches, view in zip(
+                (first, second), self._pair(units, chunk, seed, epoch, max_tokens), strict=True
+            ):
+                batches.append(view.to_tokens())
         return ViewBatch(
             a=_concatenated(first),
             b=_concatenated(second),
-            hashes=self._store.hashes[indices],
-            groups=self._store.groups[indices],
+            hashes=source.store.hashes[indices],
+            groups=source.store.groups[indices],
         )
+
+    def strings(
+        self,
+        indices: Sequence[int] | Ints | None = None,
+        *,
+        seed: int = 0,
+        epoch: int = 0,
+        max_characters: int | None = None,
+    ) -> list[tuple[str, str]]:
+        """Make two views of each text, as strings.
+
+        Args:
+            indices: N places in the texts, from 0; None for all of them, in order.
+            seed: any integer.
+            epoch: any integer; each has views of its own.
+            max_characters: most characters of a view without its white space, >= 1; None for no limit.
+
+        Returns:
+            N pairs; a view is empty only where its text is.
+
+        Raises:
+            ConfigError: max_characters is below 1, or the texts are a token store.
+            InputError: an index that is none, or a text that is no string.
+        """
+        source = self._source
+        if isinstance(source, TokenSource):
+            raise ConfigError(
+                "the views of a token store are tokens; call views(), or explain() for single texts"
+            )
+        places = source.checked(indices)
+        limit = _NO_LIMIT if max_characters is None else _checked(max_characters, "max_characters")
+        pairs: list[tuple[str, str]] = []
+        for begin in range(0, len(places), _CHUNK_TEXTS):
+            chunk = places[begin : begin + _CHUNK_TEXTS]
+            words = source.words(chunk)
+            first, second = self._pair(source.units_of(words, limit), chunk, seed, epoch, limit)
+            pairs += zip(rendered(words, first), rendered(words, second), strict=True)
+        return pairs
+
+    def explain(
+        self, indices: Ints, *, seed: int = 0, epoch: int = 0, max_tokens: int = _NO_LIMIT
+    ) -> list[tuple[Explanation, Explanation]]:
+        """The same two views of each text, with what each operation changed.
+
+        Args:
+            indices: int64 (N,), 0 to num_documents - 1.
+            seed: any integer.
+            epoch: any integer.
+            max_tokens: most tokens of a view (of plain strings: characters), >= 1.
+
+        Returns:
+            N pairs.
+
+        Raises:
+            ConfigError: max_tokens is below 1.
+        """
+        first, second = self.steps(indices, seed=seed, epoch=epoch, max_tokens=max_tokens)
+        spelling = self._source.spelling
+        return [
+            (explain(first, row, spelling), explain(second, row, spelling)) for row in range(len(indices))
+        ]
 
     def steps(
         self, indices: Ints, *, seed: int, epoch: int, max_tokens: int
@@ -135,7 +219,7 @@ class Views:
             indices: int64 (N,), 0 to num_documents - 1.
             seed: any integer.
             epoch: any integer.
-            max_tokens: most tokens of a view, >= 1.
+            max_tokens: most tokens of a view (of plain strings: characters), >= 1.
 
         Returns:
             The steps to the first and to the second view.
@@ -143,51 +227,45 @@ class Views:
         Raises:
             ConfigError: max_tokens is below 1.
         """
-        texts, whole = self._texts(indices, max_tokens, None)
-        keys = text_keys(seed, epoch, indices)
-        first, second = (
-            [Step("text", texts), *self._steps(whole, subkeys(keys, view), max_tokens)] for view in (0, 1)
-        )
-        return first, second
+        texts = self._source.units(indices, _checked(max_tokens), None)
+        first, second = self._steps(texts, indices, seed, epoch, max_tokens)
+        return [Step("text", texts), *first], [Step("text", texts), *second]
 
-    def _texts(self, indices: Ints, max_tokens: int, limit: int | None) -> tuple[UnitBatch, UnitBatch]:
-        """The texts, and what of them the operations see: without a crop, as much as a view can hold."""
-        if max_tokens < 1:
-            raise ConfigError(
-                f"max_tokens must be at least 1, got {max_tokens}; 64 to 512 is usual (training.max_tokens)"
-            )
-        texts = UnitBatch.from_tokens(self._store.batch(indices, limit=limit), max_unit_tokens=max_tokens)
-        return texts, texts if self.recipe.crops else operations.fit(texts, max_tokens)
+    def _pair(
+        self, texts: UnitBatch, indices: Ints, seed: int, epoch: int, max_tokens: int
+    ) -> Iterator[UnitBatch]:
+        """The first and the second views of some texts."""
+        for steps in self._steps(texts, indices, seed, epoch, max_tokens):
+            # Only the last step is kept: earlier ones would push the arrays in use out of the cache.
+            yield deque(steps, maxlen=1).pop().units
 
-    def _steps(self, units: UnitBatch, keys: UInts, max_tokens: int) -> Iterator[Step]:
-        """The operations in their fixed order, each with a key of its own, whichever others are on."""
-        recipe = self.recipe
+    def _steps(
+        self, texts: UnitBatch, indices: Ints, seed: int, epoch: int, max_tokens: int
+    ) -> tuple[Iterator[Step], Iterator[Step]]:
+        recipe, keys = self.recipe, text_keys(seed, epoch, indices)
+        first, second = subkeys(keys, 0), subkeys(keys, 1)
         if recipe.crops:
-            minimum, maximum = recipe.crop_min, recipe.crop_max
-            units = operations.crop(units, minimum, maximum, max_tokens, subkeys(keys, 0))
-            yield Step("crop", units)
+            start = "crop"
+            crop_keys = (subkeys(first, 0), subkeys(second, 0))
+            a, b = crop_pair(
+                texts, recipe.crop_min, recipe.crop_max, max_tokens, recipe.crop_relation, crop_keys
+            )
         else:
-            yield Step("max_tokens", units)
-        if recipe.sentence_reordering > 0:
-            units = operations.reorder_sentences(units, recipe.sentence_reordering, subkeys(keys, 1))
-            yield Step("sentence_reordering", units)
-        if recipe.word_swap > 0:
-            units = operations.swap(units, recipe.word_swap, subkeys(keys, 2))
-            yield Step("word_swap", units)
-        if self._replacement is not None:
-            units = self._replacement.apply(units, recipe.word_replacement, max_tokens, subkeys(keys, 3))
-            yield Step("word_replacement", units)
-        if recipe.word_deletion > 0:
-            units = operations.delete(units, recipe.word_deletion, subkeys(keys, 4))
-            yield Step("word_deletion", units)
-        if recipe.repetition > 0:
-            units = operations.repeat(units, recipe.repetition, subkeys(keys, 5))
-            yield Step("repetition", units)
-        if self._noise is not None:
-            units = self._noise.apply(units, recipe.character_noise, max_tokens, subkeys(keys, 6))
-            yield Step("character_noise", units)
-        if self._replacement is not None or self._noise is not None or recipe.repetition > 0:
-            yield Step("max_tokens", operations.fit(units, max_tokens))
+            start = "max_tokens"
+            a = b = operations.fit(texts, max_tokens)
+
+        def steps(units: UnitBatch, keys: UInts) -> Iterator[Step]:
+            yield Step(start, units)
+            yield from self._program.steps(units, keys, max_tokens)
+
+        return steps(a, first), steps(b, second)
+
+
+def _checked(limit: int, name: str = "max_tokens") -> int:
+    if limit < 1:
+        key = " (training.max_tokens)" if name == "max_tokens" else ""
+        raise ConfigError(f"{name} must be at least 1, got {limit}; 64 to 512 is usual{key}")
+    return limit
 
 
 def _concatenated(batches: list[TokenBatch]) -> TokenBatch:
