@@ -10,8 +10,12 @@ ROOT = Path(__file__).resolve().parents[2]
 
 def test_every_set_is_named() -> None:
     text = (ROOT / "DATA.md").read_text(encoding="utf-8")
-    for file in sorted((ROOT / "benchmarks").glob("[a-z]*.py")):
-        suite = importlib.import_module(f"benchmarks.{file.stem}").suite
+    modules = [f"benchmarks.{file.stem}" for file in sorted((ROOT / "benchmarks").glob("[a-z]*.py"))]
+    modules += [
+        f"benchmarks.{file.parent.name}.__main__" for file in (ROOT / "benchmarks").glob("*/__main__.py")
+    ]
+    for module in modules:
+        suite = importlib.import_module(module).suite
         assert isinstance(suite, Suite)
         for unit in suite.units.values():
             for name in unit.data:

@@ -53,8 +53,10 @@ class Bench:
         body: str = "pass",
         steady: str = "pass",
         limit: float = 50.0,
+        name: str = "sample.py",
     ) -> list[dict[str, Any]]:
-        file = self.folder / "sample.py"
+        file = self.folder / name
+        file.parent.mkdir(exist_ok=True)
         text = SUITE.format(bar=bar, body=body, steady=steady, limit=limit)
         file.write_text(text, encoding="utf-8")
         scope: dict[str, Any] = {"__file__": str(file), "__name__": "sample"}
@@ -122,6 +124,28 @@ def test_a_change_of_the_package_measures_everything_again(bench: Bench) -> None
     assert bench.calls == 6
 
 
+def test_a_suite_may_be_a_folder_whose_name_its_results_have(bench: Bench) -> None:
+    part, script = bench.folder / "sample" / "_part.py", bench.folder / "sample" / "table.py"
+    part.parent.mkdir()
+
+    def measure(text: str, other: str) -> str:
+        part.write_text(text)
+        script.write_text(other)
+        bench.run("--only", "steady", name="sample/__main__.py")
+        return str(bench.results()["steady"]["code"])
+
+    first = measure("x = 1", "y = 1")
+    assert measure("x = 1", "y = 2") == first  # what the suite does not import
+    assert measure("x = 2", "y = 2") != first
+    assert len(list((bench.folder / ".cache" / "sample").glob("steady-7-*.json"))) == 2
+
+
+def test_the_versions_of_what_a_unit_ran_elsewhere_are_recorded(bench: Bench) -> None:
+    bench.run("--only", "steady", steady="""(folder / "versions.json").write_text('{"peer": "1.2"}')""")
+    versions = bench.results()["steady"]["versions"]
+    assert versions["peer"] == "1.2" and versions["torch"]
+
+
 def test_an_interrupted_run_goes_on(bench: Bench) -> None:
     lost = "import os; seed == 2 and not Path(__file__).with_name('mended').exists() and os._exit(9)"
     with pytest.raises(SystemExit):
@@ -137,6 +161,13 @@ def test_quick_is_one_seed_of_the_smaller_configuration_and_says_so(bench: Bench
     assert line["quick"] and line["seeds"] == [0] and line["value"] == 1.0 and not line["holds"]
     assert bench.results("sample-quick")["growth"]["interval95"] is None
     assert not (bench.folder / "results" / "sample.json").exists()
+
+
+def test_only_a_quick_run_may_leave_figures_out(bench: Bench) -> None:
+    less = "return {'waste': 3.0}"
+    assert [line["name"] for line in bench.run("--quick", "--only", "growing", body=less)] == ["waste"]
+    with pytest.raises(SystemExit):
+        bench.run("--only", "growing", body=less)
 
 
 @pytest.mark.parametrize(

@@ -425,6 +425,9 @@ def _said(link: Any) -> str:
         return f"{link.operation} {amount}" if amount.changes else ""
     kind = _kind(link)
     assert kind is not None
-    inner = ", ".join(filter(None, map(_said, getattr(link, kind))))
+    members = getattr(link, kind)
+    weights = [f"{weight:g}: " for weight in getattr(link, "weights", ())] or [""] * len(members)
+    inner = [weight + said for weight, one in zip(weights, members, strict=True) if (said := _said(one))]
+    name = f"{link.at_least} to {link.most} of" if isinstance(link, SomeOf) else kind.replace("_", " ")
     often = "" if link.probability == 1 else f" with probability {link.probability:g}"
-    return f"{kind.replace('_', ' ')} ({inner}){often}"
+    return f"{name} ({'; '.join(inner)}){often}"

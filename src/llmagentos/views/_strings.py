@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from llmagentos.tokens import UNSPACED, WordBatch, character_classes
 from llmagentos.tokens import WORD as WORD_CLASS
+from llmagentos.views._random import Ints
 from llmagentos.views._traits import WORD
 from llmagentos.views._units import NEW_PLACE, UnitBatch, UnitPool
 
@@ -73,70 +74,74 @@ def rendered(words: WordBatch, view: UnitBatch) -> list[str]:
 
     Returns:
         N strings. White space between words is that of the text, also before the first word and behind
-        the last one where those are the text's own.
+        the last one where those places are in the view; a view of a text without words is the text.
     """
-    # A place begins behind the word before, or where its text begins.
-    leads_of = np.concatenate([np.zeros(1, dtype=np.int64), words.ends])[: words.starts.size]
-    some = np.diff(words.offsets) > 0
-    leads_of[words.offsets[:-1][some]] = words.text_starts[:-1][some]
     new = view.pool.tokens[words.characters.size :]
     source = words.source + new.tobytes().decode("utf-32-le", "surrogatepass") + " "
-    space = len(source) - 1
-    ids, places, offsets = view.ids, view.places, view.offsets
+    runs, leads, pieces = _runs(words, view, space=len(source) - 1)
+    parts = [
+        source[lead:lead_end] + source[start:end] if lead < lead_end else source[start:end]
+        for lead, lead_end, start, end in zip(*leads, *pieces, strict=True)
+    ]
+    edges = np.searchsorted(runs, view.offsets).tolist()
+    tails = _tails(words, view, source)
+    return [
+        "".join(parts[begin:end]) + tail
+        for begin, end, tail in zip(edges[:-1], edges[1:], tails, strict=True)
+    ]
 
-    # A run of neighbours of the text, each in its own place, is one piece.
+
+_Spans = tuple[list[int], list[int]]
+
+
+def _runs(words: WordBatch, view: UnitBatch, space: int) -> tuple[Ints, _Spans, _Spans]:
+    """The longest runs of neighbours of a text that a view left in their places.
+
+    Returns:
+        int64 (R,), the position of each run's first unit; where the white space in front of it begins and
+        ends in the source; where it begins and ends itself.
+    """
+    pool, ids, places = view.pool, view.ids, view.places
+    full = np.diff(view.offsets) > 0
+    firsts, text_firsts = view.offsets[:-1][full], words.offsets[:-1][full]
     own = places == ids
     begins = np.ones(ids.size, dtype=np.bool_)
     if ids.size:
         begins[1:] = ~(own[1:] & own[:-1]) | (ids[1:] != ids[:-1] + 1)
-    full = np.diff(offsets) > 0
-    firsts = offsets[:-1][full]
     begins[firsts] = True
     runs = np.flatnonzero(begins)
-    last = np.append(runs[1:], ids.size)[: runs.size] - 1
-    starts = view.pool.starts[ids[runs]]
-    stops = view.pool.starts[ids[last]] + view.pool.lengths[ids[last]]
+    last = ids[np.append(runs[1:], ids.size)[: runs.size] - 1]
+    starts, ends = pool.starts[ids[runs]], pool.starts[last] + pool.lengths[last]
 
-    # The space in front of a run: at the beginning of a view only where its text begins so too.
+    # A place begins behind the word before it, or where its text begins: at the beginning of a view that
+    # space is there only if its text begins so too.
+    behind = np.concatenate([np.zeros(1, dtype=np.int64), words.ends])[: words.starts.size]
+    behind[text_firsts] = words.text_starts[:-1][full]
     place = np.maximum(places[runs], 0)
-    lead_starts, lead_stops = leads_of[place], words.starts[place]
-    text_firsts = words.offsets[:-1][full]
-    run_of_first = np.searchsorted(runs, firsts)
-    inner = np.ones(runs.size, dtype=np.bool_)
-    inner[run_of_first] = places[firsts] == text_firsts
-    doubled = places[runs] == NEW_PLACE
-    lead_stops = np.where(inner & ~doubled, lead_stops, lead_starts)
+    first_runs = np.searchsorted(runs, firsts)
+    has_space = places[runs] != NEW_PLACE
+    has_space[first_runs] = places[firsts] == text_firsts
+    leads = behind[place]
+    lead_ends = np.where(has_space, words.starts[place], leads)
     # Two words that have come together have a space between, where their script has spaces.
-    meeting = (lead_starts == lead_stops) & (view.pool.first_traits(ids[runs]) == WORD)
-    meeting[1:] &= view.pool.last_traits(ids[last[:-1]]) == WORD
-    meeting[run_of_first] = False
-    joined = own[runs] & inner  # space and run stand together in the source
-    starts = np.where(joined, lead_starts, starts)
-    lead_starts = np.where(joined, lead_stops, lead_starts)
-    lead_starts[meeting], lead_stops[meeting] = space, space + 1
-    pieces = [
-        source[lead:lead_stop] + source[start:stop] if lead < lead_stop else source[start:stop]
-        for lead, lead_stop, start, stop in zip(
-            lead_starts.tolist(), lead_stops.tolist(), starts.tolist(), stops.tolist(), strict=True
-        )
-    ]
+    meets = (leads == lead_ends) & (pool.first_traits(ids[runs]) == WORD)
+    meets[1:] &= pool.last_traits(last[:-1]) == WORD
+    meets[first_runs] = False
+    # A word in its own place stands in the source with its space, so that both are one piece.
+    joined = own[runs] & has_space
+    starts = np.where(joined, leads, starts)
+    leads = np.where(meets, space, np.where(joined, lead_ends, leads))
+    lead_ends = np.where(meets, space + 1, lead_ends)
+    return runs, (leads.tolist(), lead_ends.tolist()), (starts.tolist(), ends.tolist())
 
-    # White space behind the last word, and texts of nothing else.
-    tails = [""] * len(view)
-    text_lasts = words.offsets[1:][full] - 1
-    rows = np.flatnonzero(full)
-    kept = np.isin(text_lasts, places)
-    tail_starts, tail_stops = words.ends[text_lasts], words.text_starts[1:][full] - 1
-    for row, start, stop in zip(
-        rows[kept].tolist(), tail_starts[kept].tolist(), tail_stops[kept].tolist(), strict=True
-    ):
-        if start < stop:
-            tails[row] = source[start:stop]
-    empty = np.flatnonzero(~full & (np.diff(words.offsets) == 0))
-    for row in empty.tolist():
-        tails[row] = source[words.text_starts[row] : words.text_starts[row + 1] - 1]
-    edges = np.searchsorted(runs, offsets).tolist()
-    return [
-        "".join(pieces[begin:end]) + tail
-        for begin, end, tail in zip(edges[:-1], edges[1:], tails, strict=True)
-    ]
+
+def _tails(words: WordBatch, view: UnitBatch, source: str) -> list[str]:
+    """The white space behind the last word of each text, where its place is still in the view."""
+    has_words = np.diff(words.offsets) > 0
+    begins = words.text_starts[:-1].copy()
+    lasts = words.offsets[1:][has_words] - 1
+    begins[has_words] = words.ends[lasts]
+    there = np.ones(len(view), dtype=np.bool_)
+    there[has_words] = np.isin(lasts, view.places)
+    ends = np.where(there, words.text_starts[1:] - 1, begins)
+    return [source[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
