@@ -138,9 +138,9 @@ _SIGNS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 def _sentence(error: ValidationError) -> str:
     """The first thing that is wrong with a configuration, in one sentence."""
     errors = error.errors()
-    place = errors[0]["loc"][:2]
+    about = errors[0]["loc"][:2]
     # Of a value that may be a number or a table, the deepest complaint is about what was given.
-    first = max((one for one in errors if one["loc"][:2] == place), key=lambda one: len(one["loc"]))
+    first = max((one for one in errors if one["loc"][:2] == about), key=lambda one: len(one["loc"]))
     ours = [one for one in errors if one["type"] == "value_error"]
     if ours:  # a sentence of a stage's own
         return str(ours[0]["ctx"]["error"])

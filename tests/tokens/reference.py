@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from icu4py.breakers import SentenceBreaker
 
+from llmagentos.tokens import _characters as characters
 from llmagentos.tokens._abbreviations import BEFORE_NUMBERS, BEGIN_SENTENCES, GOES_ON, MAY_END
 from llmagentos.tokens._protection import NEGATIONS
 
@@ -76,7 +77,17 @@ def sentence_starts(text: str) -> list[int]:
     starts = [
         len(encoded[: 2 * unit].decode("utf-16-le")) for unit, _ in SentenceBreaker(text, "en").segments()
     ]
-    return [start for start in starts if not inside_sentence(text, start)]
+    return [start for start in starts if not (inside_sentence(text, start) or wrapped(text, start))]
+
+
+def wrapped(text: str, start: int) -> bool:
+    """Whether the sentence goes on at `start`, which is behind a line end."""
+    before = re.search(r"([^\n]|,)\n\Z", text[:start])
+    behind = re.match(r"[ \t]{0,16}(\S)", text[start:])
+    if before is None or behind is None:
+        return False
+    kind = characters.character_table()[ord(before[1])] & characters.CLASS
+    return behind[1].islower() and (before[1] == "," or kind in (characters.WORD, characters.UNSPACED))
 
 
 def inside_sentence(text: str, start: int) -> bool:

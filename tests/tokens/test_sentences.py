@@ -58,7 +58,7 @@ def test_a_text_has_the_same_sentences_among_others(given_texts: list[str]) -> N
     base = 0
     for text in given_texts:
         inside = {place - base for place in boundaries if base <= place < base + len(text)}
-        assert sorted(inside) == sentence_starts(text)
+        assert sorted(inside | {0} if text else inside) == sentence_starts(text)
         base += len(text) + 1
 
 
@@ -96,6 +96,25 @@ def test_sentences_with_characters_beyond_the_basic_plane() -> None:
 )
 def test_an_abbreviation_does_not_end_a_sentence(text: str) -> None:
     assert sentence_starts(text) == [0]
+
+
+@pytest.mark.parametrize(
+    ("text", "starts"),
+    [
+        ("Lines end anywhere\nand go on,\n\tindented or not. So", [0, 48]),
+        ("This ends.\nbut it was wrapped", [0, 11]),
+        ("A heading\n\nand text", [0, 10, 11]),
+        ("A heading\nThe text", [0, 10]),
+        ("As follows:\nfirst", [0, 12]),
+        ("Größe\nüber alles", [0]),
+        ("第一行\nand", [0]),
+        ("a\r\nb", [0, 3]),
+        ("\nb", [0, 1]),
+        ("a\n ", [0, 2]),
+    ],
+)
+def test_a_line_end_inside_a_sentence_does_not_end_it(text: str, starts: list[int]) -> None:
+    assert sentence_starts(text) == starts
 
 
 @pytest.mark.parametrize(

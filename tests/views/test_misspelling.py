@@ -14,7 +14,7 @@ def misspelt(misspeller: Misspeller, words: list[str], seed: int = 0) -> list[st
     characters = np.array([ord(char) for word in words for char in word], dtype=np.int32)
     lengths = np.array([len(word) for word in words], dtype=np.int64)
     random = np.random.default_rng(seed).integers(0, 2**64, len(words), dtype=np.uint64)
-    result, lengths = misspeller.misspell(characters, lengths, random)
+    result, lengths, _ = misspeller.misspell(characters, lengths, random)
     ends = np.cumsum(lengths)
     text = "".join(map(chr, result))
     return [text[end - length : end] for end, length in zip(ends, lengths, strict=True)]

@@ -62,5 +62,5 @@ def test_wordpiece_drops_and_adds_the_sign_that_a_word_goes_on() -> None:
     texts = ["ひらがな カタカナ"]
     views = Views(MemoryStore(texts, tokenizer), ViewsConfig(preset="dropout", word_swap=1.0))
     batch = views.views(np.zeros(50, dtype=np.int64), seed=1, epoch=0, max_tokens=50)
-    first = {tokenizer.id_to_token(batch.a.tokens[begin]) for begin in batch.a.offsets[:-1]}
+    first = {str(tokenizer.id_to_token(batch.a.tokens[begin])) for begin in batch.a.offsets[:-1]}
     assert not any(token.startswith("##") for token in first)

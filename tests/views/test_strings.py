@@ -193,6 +193,31 @@ def test_explanations_say_what_was_changed() -> None:
     assert [(edit.unit, edit.before, edit.after) for edit in found.edits] == [(1, "fox", "dog")]
 
 
+@quick
+@given(seed=seeds)
+def test_explanations_are_of_the_same_views(seed: int) -> None:
+    views = Views(MIXED, EVERYTHING, related=RELATED)
+    found = [(first.view, second.view) for first, second in views.explain(seed=seed)]
+    assert found == views.strings(seed=seed)
+    assert [first.original for first, _ in views.explain(seed=seed)] == MIXED
+
+
+def test_noise_that_changes_nothing_is_no_edit() -> None:
+    views = Views(["Words, 12 (and) more. 你 a!"], ViewsConfig(preset="dropout", character_noise=1.0))
+    edits = [edit for seed in range(20) for first, _ in views.explain(seed=seed) for edit in first.edits]
+    assert edits and all(edit.before != edit.after for edit in edits)
+
+
+@quick
+@given(seed=seeds)
+def test_swapping_tears_nothing_protected_apart(seed: int) -> None:
+    text = "Have a cup of coffee at https://example.com/x today or do not have it now"
+    views = Views([text], ViewsConfig(preset="dropout", word_swap=1.0), protect=["cup of coffee"])
+    for view in views.strings(seed=seed)[0]:
+        assert "cup of coffee" in view and "https://example.com/x" in view
+        assert view.split().index("not") == text.split().index("not")
+
+
 def test_it_says_that_there_is_no_tokenizer() -> None:
     assert "plain strings, split by the built-in rule" in repr(Views(["a"], OFF))
     assert "the same text twice" in repr(Views(["a"], OFF))
@@ -211,6 +236,19 @@ def test_wrong_use_is_refused_with_the_way_out(english: MemoryStore) -> None:
         Views(english, OFF).strings()
     with pytest.raises(ConfigError, match="max_characters must be at least 1, got 0"):
         Views(["a"], OFF).strings(max_characters=0)
+    with pytest.raises(InputError, match="views read texts by their place, which generator has not"):
+        Views(text for text in ["a"])  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="protect must be a list of words and phrases, got 'coffee'"):
+        Views(["a"], protect="coffee")
+    with pytest.raises(InputError, match="protect must be a list"):
+        Views(["a"], protect=[" "])
+    with pytest.raises(ConfigError, match="config must be a ViewsConfig, got 'seed'"):
+        Views(["a"], "seed")  # type: ignore[arg-type]
+    for wrong in ([0.5], [True], 0, ["a"], [[0]]):
+        with pytest.raises(InputError, match="indices must be a list of whole numbers"):
+            Views(["a"], OFF).strings(wrong)  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="there is no text -1"):
+        Views(["a"], OFF).explain([-1])
     with pytest.raises(ConfigError, match="give protect to build_store"):
         Views(english, OFF, protect=["fox"])
 

@@ -25,7 +25,7 @@ from llmagentos.errors import InputError
 from llmagentos.pipeline._probe import usual_preset
 from llmagentos.pipeline._temporary import temporary_folder
 from llmagentos.tokens import build_store, train_tokenizer
-from llmagentos.views import Edit, Explanation, Piece, Recipe, Views, coloured, described
+from llmagentos.views import Edit, Explanation, Piece, Recipe, Views, coloured, described, marked
 
 # Enough for a tokenizer that cuts as the real one will (a few seconds), and for the million words
 # that related words need. So the first page of 100 GB is there as fast as that of a small file.
@@ -213,27 +213,4 @@ def _grid() -> Table:
 
 
 def _painted(pieces: Sequence[Piece], *, colours: bool) -> Text:
-    return coloured(pieces) if colours else plain(pieces)
-
-
-_MARKS: Final = {"added": ("{+", "+}"), "removed": ("[-", "-]"), "moved": ("<", ">")}
-
-
-def plain(pieces: Iterable[Piece]) -> Text:
-    """A view without colours: {+added+} [-removed-] <moved>, an ellipsis for what was left out.
-
-    Example:
-        >>> plain([Piece("a", "kept"), Piece(" big", "removed"), Piece(" dog", "added")]).plain
-        'a [-big-] {+dog+}'
-    """
-    parts = []
-    for piece in pieces:
-        if piece.mark == "omitted":
-            parts.append(" … ")
-        elif piece.mark == "kept":
-            parts.append(piece.text)
-        else:
-            before, after = _MARKS[piece.mark]
-            space = " " if piece.text.startswith(" ") else ""
-            parts.append(f"{space}{before}{piece.text.strip()}{after}")
-    return Text("".join(parts).strip())
+    return coloured(pieces) if colours else marked(pieces)

@@ -5,13 +5,13 @@ Takes a `Corpus` (or any texts) and a tokenizer, gives a `TokenStore`.
 """
 
 from llmagentos.tokens._batch import PROTECTED, SENTENCE_START, UNIT_START, TokenBatch
-from llmagentos.tokens._characters import PUNCTUATION, SPACE, UNSPACED, WORD
+from llmagentos.tokens._characters import PUNCTUATION, SPACE, UNSPACED, WORD, character_classes
 from llmagentos.tokens._config import TokensConfig
 from llmagentos.tokens._encode import encode_texts
 from llmagentos.tokens._store import StoreProgress, TokenStore, build_store
 from llmagentos.tokens._tokenizer import train_tokenizer
 from llmagentos.tokens._units import mark_units
-from llmagentos.tokens._words import WordBatch, character_classes, split_words
+from llmagentos.tokens._words import WordBatch, split_words
 
 __all__ = [
     "PROTECTED",

@@ -105,3 +105,13 @@ def running_count(marked: Bool[np.ndarray, " C"]) -> Int32[np.ndarray, " C+1"]:
     count = np.zeros(len(marked) + 1, np.int32)
     np.cumsum(marked, dtype=np.int32, out=count[1:])
     return count
+
+
+def character_classes(text: str) -> UInt8[np.ndarray, " C"]:
+    """The class of each character of a text: WORD, SPACE, PUNCTUATION or UNSPACED, uint8 (C,).
+
+    Example:
+        >>> character_classes("a ,中").tolist() == [WORD, SPACE, PUNCTUATION, UNSPACED]
+        True
+    """
+    return character_table()[np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)] & CLASS

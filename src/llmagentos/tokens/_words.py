@@ -19,7 +19,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Int32, Int64, UInt8
 
-from llmagentos.tokens._characters import CLASS, DIGIT, PUNCTUATION, SPACE, UNSPACED, WORD, character_table
+from llmagentos.tokens._characters import CLASS, DIGIT, PUNCTUATION, SPACE, WORD, character_table
 from llmagentos.tokens._protection import protected_characters
 from llmagentos.tokens._sentences import sentence_boundaries
 
@@ -92,7 +92,7 @@ def split_words(
     if sentences:
         # ICU takes no lone surrogates, which broken text may have.
         readable = source if source.isascii() else _SURROGATE.sub("\ufffd", source)
-        boundaries = sentence_boundaries(readable, characters.view(np.uint32))
+        boundaries = np.union1d(sentence_boundaries(readable, characters.view(np.uint32)), text_starts)
         numbers = np.searchsorted(boundaries, ends - 1, side="right")
     else:
         numbers = np.repeat(np.arange(len(texts)), num_words)
@@ -157,13 +157,3 @@ def _extending() -> Bool[np.ndarray, " 1114112"]:
     table[_EMOJI_MODIFIERS.start : _EMOJI_MODIFIERS.stop] = True
     table.setflags(write=False)
     return table
-
-
-def character_classes(text: str) -> UInt8[np.ndarray, " C"]:
-    """The class of each character of a text: WORD, SPACE, PUNCTUATION or UNSPACED, uint8 (C,).
-
-    Example:
-        >>> (character_classes("a ,中") == [WORD, SPACE, 2, UNSPACED]).all()
-        np.True_
-    """
-    return character_table()[np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)] & CLASS

@@ -20,7 +20,7 @@ from llmagentos.views._recipe import (
     described,
 )
 from llmagentos.views._related import learn_related_words
-from llmagentos.views._render import coloured
+from llmagentos.views._render import coloured, marked
 from llmagentos.views._replacement import read_dictionary, write_dictionary
 from llmagentos.views._spelling import Spelling
 from llmagentos.views._transform import ViewTransform
@@ -46,6 +46,7 @@ __all__ = [
     "coloured",
     "described",
     "learn_related_words",
+    "marked",
     "read_dictionary",
     "text_keys",
     "write_dictionary",

@@ -153,7 +153,7 @@ class _Spelled:
             return "", self._spelling.show(ids)
         marker, word = read
         if self._characters:
-            return self._space_before(self.unit(span) + self._first), word
+            return self._space_before(self.unit(span)), word
         if not self.marked:
             return "", word
         # A related expression of several words has markers inside.
@@ -165,10 +165,12 @@ class _Spelled:
         return ids
 
     def _space_before(self, unit: int) -> str:
-        end = start = int(self._pool.starts[unit])
-        while start > 0 and chr(self._pool.tokens[start - 1]).isspace():
-            start -= 1
-        return "".join(map(chr, self._pool.tokens[start:end].tolist()))
+        """The white space in front of a word of a plain string; a first word had none that it could bring."""
+        start = int(self._pool.starts[unit + self._first])
+        if unit == 0:
+            return " "
+        before = int(self._pool.starts[unit + self._first - 1] + self._pool.lengths[unit + self._first - 1])
+        return "".join(map(chr, self._pool.tokens[before:start].tolist()))
 
 
 def _follow(

@@ -51,7 +51,9 @@ class Misspeller:
         self._sorted = self._chars[self._order]
         self._group_of = np.repeat(np.arange(len(sizes)), sizes)
 
-    def misspell(self, characters: Characters, lengths: Ints, random: UInts) -> tuple[Characters, Ints]:
+    def misspell(
+        self, characters: Characters, lengths: Ints, random: UInts
+    ) -> tuple[Characters, Ints, NDArray[np.bool_]]:
         """Make one error in each word.
 
         Args:
@@ -60,7 +62,8 @@ class Misspeller:
             random: uint64 (K,), chooses the error, the place and the character.
 
         Returns:
-            The misspelt words in the same form; a word without letters stays.
+            The misspelt words in the same form, and bool (K,), which of them are any different: a word
+            without letters, or of one letter that knows no other, stays.
         """
         starts = np.cumsum(lengths) - lengths
         letters = _letters()[characters]
@@ -94,6 +97,8 @@ class Misspeller:
         changed = characters.copy()
         changed[left], changed[left + 1] = characters[left + 1], characters[left]
         changed[new] = self._drawn(characters[new], mix(which[substitute]), differs=True)
+        differs = any_letter.copy()
+        differs[substitute] = changed[new] != characters[new]
         result = np.repeat(changed, copies)
         # The first of the two copies is the new character.
         result[added + (np.cumsum(copies) - copies - np.arange(characters.size))[added]] = self._drawn(
@@ -102,7 +107,7 @@ class Misspeller:
         new_lengths = lengths.copy()
         new_lengths[delete] -= 1
         new_lengths[insert] += 1
-        return result, new_lengths
+        return result, new_lengths, differs
 
     def _drawn(self, characters: Characters, random: UInts, *, differs: bool) -> Characters:
         """For each character one of its script and case, another one where `differs` and there is any."""

@@ -16,6 +16,7 @@ from llmagentos.views._names import SpellingTable
 from llmagentos.views._operations import UNBOUNDED, Bounds, drawn
 from llmagentos.views._random import Ints, UInts, mix, ragged_random
 from llmagentos.views._spelling import Spelling
+from llmagentos.views._traits import WORD
 from llmagentos.views._units import UnitBatch, hash_spans, ragged_index
 
 # Few misspellings a word keep the table small and hit it often: in a first epoch over 8,000 paragraphs 8
@@ -68,9 +69,12 @@ def add_character_noise(
         N texts with as many units.
     """
     random = ragged_random(keys, units.offsets)
-    places = drawn(random, units.offsets, rate, bounds, ~units.pool.protected[units.ids])
-    spans = units.ids[places]
     pool = units.pool
+    eligible = ~pool.protected[units.ids]
+    if bounds != UNBOUNDED:  # what is no word must not use them up
+        eligible &= pool.last_traits(units.ids) & WORD != 0
+    places = drawn(random, units.offsets, rate, bounds, eligible)
+    spans = units.ids[places]
     tokens, lengths = misspelling(pool.tokens, pool.starts[spans], pool.lengths[spans], mix(random[places]))
     starts = np.cumsum(lengths) - lengths
     used = np.flatnonzero((lengths > 0) & (lengths <= max_unit_tokens))
@@ -93,7 +97,9 @@ class CharacterMisspelling:
         self, tokens: NDArray[np.int32], starts: Ints, lengths: Ints, random: UInts
     ) -> tuple[NDArray[np.int32], Ints]:
         """See `Misspelling`."""
-        return self._misspeller.misspell(tokens[ragged_index(starts, lengths)], lengths, random)
+        words = tokens[ragged_index(starts, lengths)]
+        wrong, lengths, differs = self._misspeller.misspell(words, lengths, random)
+        return wrong[np.repeat(differs, lengths)], np.where(differs, lengths, 0)
 
 
 class TokenMisspelling:
@@ -128,15 +134,15 @@ class TokenMisspelling:
         read = [self._spelling.read(word) or ("", "") for word in words]
         text = "".join(word for _, word in read)
         lengths = np.array([len(word) for _, word in read], dtype=np.int64)
-        characters, lengths = self._misspeller.misspell(
+        characters, lengths, differs = self._misspeller.misspell(
             np.frombuffer(text.encode("utf-32-le"), dtype=np.int32), lengths, random
         )
         text = characters.tobytes().decode("utf-32-le")
         ends = np.cumsum(lengths).tolist()
         changed = [text[end - length : end] for end, length in zip(ends, lengths.tolist(), strict=True)]
         return [
-            (self._spelling.write_normalised(marker, normalised) if wrong != word else None) or []
-            for (marker, word), wrong, normalised in zip(
-                read, changed, self._spelling.all_normalised(changed), strict=True
+            (self._spelling.write_normalised(marker, word) if different else None) or []
+            for (marker, _), word, different in zip(
+                read, self._spelling.all_normalised(changed), differs.tolist(), strict=True
             )
         ]

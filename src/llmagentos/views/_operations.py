@@ -3,9 +3,9 @@
 Each is a pure function `operation(units, rate, keys, bounds) -> UnitBatch` without a loop over texts;
 `keys` holds one 64-bit key a text, and every decision hashes that key with the place of the unit, so a row
 comes out the same in any batch. No operation empties a text, and none moves a unit to another text.
-Protected units (digits, addresses, code, negations, the user's own list) are never deleted, repeated or
-masked; they may move. Crops are in `_crops.py`; what needs the text of a word is in `_replacement.py` and
-`_noise.py`.
+Protected units (digits, addresses, code, negations, the user's own list) are never swapped, deleted,
+repeated or masked; they may move with their sentence. Crops are in `_crops.py`; what needs the text of a
+word is in `_replacement.py` and `_noise.py`.
 """
 
 from typing import NamedTuple
@@ -120,7 +120,7 @@ def reorder_sentences(units: UnitBatch, rate: float, keys: UInts, bounds: Bounds
 
 
 def swap(units: UnitBatch, rate: float, keys: UInts, bounds: Bounds = UNBOUNDED) -> UnitBatch:
-    """Exchange adjacent words of a sentence; punctuation stays where it is.
+    """Exchange adjacent words of a sentence; punctuation and protected words stay where they are.
 
     A text is cut into pairs, from its first or from its second unit with equal probability, and each
     pair of words is exchanged with probability `rate`: pairs never overlap, so a word moves by one place.
@@ -143,6 +143,7 @@ def swap(units: UnitBatch, rate: float, keys: UInts, bounds: Bounds = UNBOUNDED)
     left = left[
         (pool.sentences[here] == pool.sentences[there])
         & (pool.last_traits(here) & pool.last_traits(there) & WORD != 0)
+        & ~(pool.protected[here] | pool.protected[there])  # or an address would be torn apart
     ]
     if bounds != UNBOUNDED:
         offsets = np.searchsorted(left, units.offsets).astype(np.int64)

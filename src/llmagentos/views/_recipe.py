@@ -279,7 +279,7 @@ class Recipe:
     @property
     def protects(self) -> bool:
         """Whether any operation asks which words are protected."""
-        return self.uses(*(name for name in OPERATIONS if name not in ("sentence_reordering", "word_swap")))
+        return self.uses(*(name for name in OPERATIONS if name != "sentence_reordering"))
 
 
 _PRESETS: dict[Preset, Recipe] = {

@@ -1,6 +1,7 @@
-"""A view in colour for the terminal."""
+"""A view in colour for the terminal, or with marks where there are no colours."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import Final
 
 from rich.text import Text
 
@@ -35,3 +36,26 @@ def coloured(pieces: Sequence[Piece]) -> Text:
         text.append(" … " if piece.mark == "omitted" else piece.text, _STYLES[piece.mark])
     text.rstrip()
     return text[len(text.plain) - len(text.plain.lstrip()) :]
+
+
+_MARKS: Final = {"added": ("{+", "+}"), "removed": ("[-", "-]"), "moved": ("<", ">")}
+
+
+def marked(pieces: Iterable[Piece]) -> Text:
+    """A view without colours: {+added+} [-removed-] <moved>, an ellipsis for what was left out.
+
+    Example:
+        >>> marked([Piece("a", "kept"), Piece(" big", "removed"), Piece(" dog", "added")]).plain
+        'a [-big-] {+dog+}'
+    """
+    parts = []
+    for piece in pieces:
+        if piece.mark == "omitted":
+            parts.append(" … ")
+        elif piece.mark == "kept":
+            parts.append(piece.text)
+        else:
+            before, after = _MARKS[piece.mark]
+            space = " " if piece.text.startswith(" ") else ""
+            parts.append(f"{space}{before}{piece.text.strip()}{after}")
+    return Text("".join(parts).strip())

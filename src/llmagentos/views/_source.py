@@ -12,7 +12,7 @@ from llmagentos.tokens import TokenBatch, WordBatch, split_words
 from llmagentos.views._misspelling import Misspeller
 from llmagentos.views._noise import CharacterMisspelling, TokenMisspelling
 from llmagentos.views._random import Ints, UInts
-from llmagentos.views._recipe import Recipe
+from llmagentos.views._recipe import OPERATIONS, Recipe
 from llmagentos.views._spacing import Spacing
 from llmagentos.views._spelling import Spelling, WordSpelling
 from llmagentos.views._strings import CharacterSpelling, units_of
@@ -63,7 +63,7 @@ class TokenSource:
         self.spelling: WordSpelling = Spelling(store.tokenizer)
         ids = (store.tokenizer.token_to_id(token) for token in _MASK_TOKENS)
         self.mask_token = next((number for number in ids if number is not None), None)
-        self._traits = token_traits(store.tokenizer) if recipe.moves else None
+        self._traits = token_traits(store.tokenizer) if recipe.uses(*OPERATIONS) else None
 
     @property
     def num_documents(self) -> int:
@@ -96,7 +96,8 @@ class StringSource:
         protect: words and phrases that no operation may change.
 
     Raises:
-        InputError: one string instead of a sequence of them.
+        InputError: one string instead of a sequence of them, or what has no length; `protect` likewise,
+            or with a text that has no visible character.
     """
 
     told = "as plain strings, split by the built-in rule"
@@ -105,6 +106,15 @@ class StringSource:
     def __init__(self, texts: Sequence[str], recipe: Recipe, protect: Sequence[str]) -> None:
         if isinstance(texts, str | bytes):
             raise InputError("views need a list of texts, got a single string; put it into a list: [text]")
+        if not (hasattr(texts, "__len__") and hasattr(texts, "__getitem__")):
+            raise InputError(
+                f"views read texts by their place, which {type(texts).__name__} has not; make a list of it"
+            )
+        if isinstance(protect, str) or not all(word.split() for word in protect):
+            raise InputError(
+                f"protect must be a list of words and phrases, got {protect!r}; for example "
+                '["Kubernetes", "pay per use"]'
+            )
         self._texts = texts
         self._recipe = recipe
         self._protect = tuple(protect)
@@ -114,19 +124,6 @@ class StringSource:
     def num_documents(self) -> int:
         """How many texts."""
         return len(self._texts)
-
-    def checked(self, indices: Sequence[int] | Ints | None) -> Ints:
-        """Places of texts as int64 (N,), from 0; None is all of them.
-
-        Raises:
-            InputError: a place outside the texts.
-        """
-        number = self.num_documents
-        places = np.arange(number) if indices is None else np.asarray(indices, dtype=np.int64)
-        wrong = places[(places < 0) | (places >= number)]
-        if wrong.size:
-            raise InputError(f"there is no text {wrong[0]}; indices of these texts are 0 to {number - 1}")
-        return places
 
     def words(self, indices: Ints, *, sentences: bool | None = None) -> WordBatch:
         """The texts at `indices` as words."""

@@ -24,7 +24,10 @@ class ViewTransform:
         views: of plain strings.
         seed: any integer.
         index: column with the place of the text in the texts of `views`.
-        columns: names of the two views; "anchor" and "positive" are what losses on pairs expect.
+        columns: names of the two views, different; "anchor" and "positive" are what losses on pairs expect.
+
+    Raises:
+        InputError: both columns have one name.
 
     Attributes:
         epoch: set it before each epoch (a trainer's callback can); each epoch has views of its own.
@@ -44,6 +47,8 @@ class ViewTransform:
         index: str = "index",
         columns: tuple[str, str] = ("anchor", "positive"),
     ) -> None:
+        if len(set(columns)) != 2:
+            raise InputError(f"the two views need two different columns, got {columns!r}")
         self.epoch = 0
         self._views = views
         self._seed = seed

@@ -2,11 +2,11 @@
 
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from llmagentos.errors import ConfigError
+from llmagentos.errors import ConfigError, InputError
 from llmagentos.tokens import TokenBatch
 from llmagentos.views import _operations as operations
 from llmagentos.views._crops import crop_pair
@@ -53,8 +53,9 @@ class Views:
         config: what is done to them; without one, two crops.
         related: related words for word replacement; without them they come from config.dictionary, or
             are learned from the texts (about half a minute).
-        protect: words and phrases of plain strings that no operation may change, beside numbers,
-            addresses, code and negations; a token store was given its own (`tokens.protect`).
+        protect: words and phrases of plain strings that are never deleted, replaced, swapped, repeated,
+            misspelt or masked, beside numbers, addresses, code and negations; a token store was given its
+            own (`tokens.protect`).
 
     Raises:
         ConfigError: the amounts contradict each other, or `protect` with a token store.
@@ -77,6 +78,10 @@ class Views:
         related: RelatedWords | None = None,
         protect: Sequence[str] = (),
     ) -> None:
+        if not isinstance(config, ViewsConfig | None):
+            raise ConfigError(
+                f'config must be a ViewsConfig, got {config!r}; for example ViewsConfig(preset="sentence")'
+            )
         self.recipe = recipe = (config or ViewsConfig()).resolved()
         if isinstance(texts, TextStore):
             if protect:
@@ -177,7 +182,7 @@ class Views:
             raise ConfigError(
                 "the views of a token store are tokens; call views(), or explain() for single texts"
             )
-        places = source.checked(indices)
+        places = self._places(indices)
         limit = _NO_LIMIT if max_characters is None else _checked(max_characters, "max_characters")
         pairs: list[tuple[str, str]] = []
         for begin in range(0, len(places), _CHUNK_TEXTS):
@@ -188,12 +193,17 @@ class Views:
         return pairs
 
     def explain(
-        self, indices: Ints, *, seed: int = 0, epoch: int = 0, max_tokens: int = _NO_LIMIT
+        self,
+        indices: Sequence[int] | Ints | None = None,
+        *,
+        seed: int = 0,
+        epoch: int = 0,
+        max_tokens: int = _NO_LIMIT,
     ) -> list[tuple[Explanation, Explanation]]:
         """The same two views of each text, with what each operation changed.
 
         Args:
-            indices: int64 (N,), 0 to num_documents - 1.
+            indices: N places in the texts, from 0; None for all of them, in order.
             seed: any integer.
             epoch: any integer.
             max_tokens: most tokens of a view (of plain strings: characters), >= 1.
@@ -203,11 +213,25 @@ class Views:
 
         Raises:
             ConfigError: max_tokens is below 1.
+            InputError: an index that is none, or a text that is no string.
         """
-        first, second = self.steps(indices, seed=seed, epoch=epoch, max_tokens=max_tokens)
-        spelling = self._source.spelling
+        source, places = self._source, self._places(indices)
+        first, second = self.steps(places, seed=seed, epoch=epoch, max_tokens=max_tokens)
+        rows = range(len(places))
+        pairs = [
+            (explain(first, row, source.spelling), explain(second, row, source.spelling)) for row in rows
+        ]
+        if isinstance(source, TokenSource):
+            return pairs
+        # Strings have more white space than their words can tell.
+        words = source.words(places)
+        texts, a, b = (rendered(words, steps[-1].units) for steps in (first[:1], first, second))
         return [
-            (explain(first, row, spelling), explain(second, row, spelling)) for row in range(len(indices))
+            (
+                replace(pair[0], original=texts[row], view=a[row]),
+                replace(pair[1], original=texts[row], view=b[row]),
+            )
+            for row, pair in enumerate(pairs)
         ]
 
     def steps(
@@ -230,6 +254,21 @@ class Views:
         texts = self._source.units(indices, _checked(max_tokens), None)
         first, second = self._steps(texts, indices, seed, epoch, max_tokens)
         return [Step("text", texts), *first], [Step("text", texts), *second]
+
+    def _places(self, indices: Sequence[int] | Ints | None) -> Ints:
+        """Places of texts as int64 (N,); None is all of them."""
+        number = self._source.num_documents
+        if indices is None:
+            return np.arange(number)
+        places = np.asarray(indices)
+        if places.size == 0:
+            return np.empty(0, dtype=np.int64)
+        if places.ndim != 1 or places.dtype.kind not in "iu":
+            raise InputError(f"indices must be a list of whole numbers, got {indices!r}; for example [0, 1]")
+        wrong = places[(places < 0) | (places >= number)]
+        if wrong.size:
+            raise InputError(f"there is no text {wrong[0]}; indices of these texts are 0 to {number - 1}")
+        return places.astype(np.int64)
 
     def _pair(
         self, texts: UnitBatch, indices: Ints, seed: int, epoch: int, max_tokens: int
