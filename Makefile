@@ -1,12 +1,13 @@
 # The commands of the project. `make` alone lists them.
 #
-#   make demo                          the whole path on text found on this machine
-#   make test                          all tests, with doctests; no network is used
-#   make check                         style, types, layers, doctests, commands in the documents (each is a target)
-#   make bench-path [QUICK=1] [ONLY=x] measure what the README states; one JSON line a figure
-#   make golden-compare REF=commit     training is bit for bit what it was at that commit
-#   make documents                     rewrite the parts of docs/ that the code already says
-#   make clean                         remove the environment and every cache
+#   make demo                           the whole path on text found on this machine
+#   make test                           all tests, with doctests; no network is used
+#   make check                          style, types, layers, doctests, commands in the documents (each is a target)
+#   make bench-path [QUICK=1] [ONLY=x]  measure what the README states; one JSON line a figure
+#   make bench-views [QUICK=1] [ONLY=x] measure the views beside other libraries, and what each teaches
+#   make golden-compare REF=commit      training is bit for bit what it was at that commit
+#   make documents                      rewrite the parts of docs/ that the code already says
+#   make clean                          remove the environment and every cache
 #
 # PIP_ARGS goes to every pip command (another index, a proxy, a local folder of wheels),
 # PYTHON names the Python to use, DEMO_ARGS and PYTEST_ARGS go to the demo and to pytest.
@@ -21,7 +22,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install $(PIP_ARGS) -c c
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check style types layers doctests commands bench-path golden-compare documents clean
+.PHONY: help demo test check style types layers doctests commands bench-path bench-views golden-compare documents clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -63,6 +64,10 @@ commands: .venv/installed
 
 bench-path: .venv/installed
 	$(BIN)/python -m benchmarks.path $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+
+bench-views: export PIP_ARGS := $(PIP_ARGS)
+bench-views: .venv/installed
+	$(BIN)/python -m benchmarks.views $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 golden-compare: .venv/installed
 	$(BIN)/python -m tools.golden_compare $(REF)

@@ -125,11 +125,15 @@ class Unit:
 
 
 class Suite:
-    """The units of one file, measured, cached and written to `results/<file name>.json`.
+    """The units of one file, measured, cached and written to `results/NAME.json`.
+
+    NAME is that of the file, or of its folder where the file is `__main__.py`: what such a suite imports are
+    the files of its folder whose names begin with `_`.
 
     Args:
         file: The suite's own `__file__`.
-        folder: Where `results/` and `.cache/` are; the folder of the file if not given.
+        folder: Where `results/` and `.cache/` are; if not given the folder of the file, or the one above
+            a suite that is a folder.
         limit_seconds: How long one seed of one unit may take.
     """
 
@@ -137,7 +141,9 @@ class Suite:
         self, file: str, *, folder: Path | None = None, limit_seconds: float = LIMIT_SECONDS
     ) -> None:
         self.file = Path(file).resolve()
-        self.folder = folder or self.file.parent
+        is_folder = self.file.name == "__main__.py"
+        self.name = self.file.parent.name if is_folder else self.file.stem
+        self.folder = folder or (self.file.parent.parent if is_folder else self.file.parent)
         self.limit_seconds = limit_seconds
         self.units: dict[str, Unit] = {}
 
@@ -161,7 +167,7 @@ class Suite:
 
     def main(self, arguments: Sequence[str] | None = None) -> None:
         """Measure what is not cached, print one JSON line a figure, and write the results."""
-        parser = argparse.ArgumentParser(prog=f"benchmarks.{self.file.stem}")
+        parser = argparse.ArgumentParser(prog=f"benchmarks.{self.name}")
         parser.add_argument("--only", metavar="NAME", help="one unit or figure")
         parser.add_argument("--quick", action="store_true", help="one seed of a smaller configuration")
         parser.add_argument("--measure", nargs=3, metavar=("UNIT", "SEED", "RESULT"), help=argparse.SUPPRESS)
@@ -209,6 +215,8 @@ class Suite:
             if name not in unit.figure_names
         }
         for figure in unit.figures:
+            if figure.name not in last["values"]:
+                continue  # of a quick run, which may measure less
             values = {seed: outcome["values"][figure.name] for seed, outcome in outcomes.items()}
             yield figure.summary(values) | about
 
@@ -216,7 +224,7 @@ class Suite:
         """One seed of one unit, from the cache or measured in a process of its own."""
         everything = json.dumps([about, unit.figure_names, seed], sort_keys=True)
         key = hashlib.sha256(everything.encode()).hexdigest()[:16]
-        result = self.folder / ".cache" / self.file.stem / f"{unit.name}-{seed}-{key}.json"
+        result = self.folder / ".cache" / self.name / f"{unit.name}-{seed}-{key}.json"
         if not result.exists():
             result.parent.mkdir(parents=True, exist_ok=True)
             name = f"{unit.name}, seed {seed}"
@@ -233,15 +241,17 @@ class Suite:
         folder.mkdir(parents=True)
         start = time.monotonic()
         measured = unit.measure(seed, unit.settings(quick), folder)
+        others = folder / "versions.json"  # of libraries that the unit ran elsewhere
         values = {name: float(value) for name, value in measured.items()}
-        wrong = [name for name in unit.figure_names if not math.isfinite(values.get(name, math.nan))]
+        missing = 0.0 if quick else math.nan  # a quick run may leave figures out
+        wrong = [name for name in unit.figure_names if not math.isfinite(values.get(name, missing))]
         if wrong:
             raise RuntimeError(f"{unit.name} gave no finite value for {', '.join(wrong)}")
         outcome = {
             "values": values,
             "seconds": round(time.monotonic() - start, 1),
             "date": datetime.now(UTC).isoformat(timespec="seconds"),
-            "versions": versions(),
+            "versions": {**versions(), **(json.loads(others.read_text()) if others.exists() else {})},
             "hardware": hardware(),
         }
         partial = result.with_suffix(".part")
@@ -251,7 +261,7 @@ class Suite:
 
     def _write(self, record: Record, quick: bool) -> None:
         """Merge one figure into the results, so that measuring one figure keeps the others."""
-        path = self.folder / "results" / f"{self.file.stem}{'-quick' if quick else ''}.json"
+        path = self.folder / "results" / f"{self.name}{'-quick' if quick else ''}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         known: dict[str, Record] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
         text = json.dumps({**known, record["name"]: record}, indent=2, ensure_ascii=False)

@@ -41,7 +41,10 @@ def data_hash(name: str) -> str:
 
 
 def code_hash(suite: Path, unit: str, others: Collection[str]) -> str:
-    """The hash of the package, the judge and the suite's file less its other units, comments and bars."""
+    """The hash of the package, the judge and the suite's file less its other units, comments and bars.
+
+    Where the suite is a folder, also of the files in it whose names begin with `_`, which it imports.
+    """
     sources = sorted((ROOT / "src" / "llmagentos").rglob("*.py"))
     tree = ast.parse(suite.read_text(encoding="utf-8"))
     for node in list(tree.body):
@@ -51,7 +54,9 @@ def code_hash(suite: Path, unit: str, others: Collection[str]) -> str:
             node.decorator_list.clear()
     judge = [_sha256(JUDGE)] if JUDGE.exists() else []
     package = [f"{path.relative_to(ROOT)}:{_sha256(path)}" for path in sources]
-    return _combined([*package, *judge, ast.dump(tree)])
+    parts = sorted(set(suite.parent.glob("_*.py")) - {suite}) if suite.name == "__main__.py" else []
+    own = [f"{path.name}:{_sha256(path)}" for path in parts]
+    return _combined([*package, *judge, *own, ast.dump(tree)])
 
 
 def versions() -> dict[str, str]:

@@ -74,7 +74,7 @@ def mark_encodings(
         sentence = running_count(boundary)[np.maximum.reduceat(ends, heads)]
         flags[heads[first[heads] | (np.diff(sentence, prepend=-1) != 0)]] |= SENTENCE_START
 
-        count = running_count(protected_characters(texts, text_starts, characters, classes, protect))
+        count = running_count(protected_characters(joined, text_starts, characters, classes, protect))
         unit = np.cumsum(units) - 1
         protected = np.zeros(len(heads), np.uint8)
         protected[unit[count[ends] > count[starts]]] = PROTECTED

@@ -19,7 +19,15 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Int32, Int64, UInt8
 
-from llmagentos.tokens._characters import CLASS, DIGIT, PUNCTUATION, SPACE, WORD, character_table
+from llmagentos.tokens._characters import (
+    CLASS,
+    DIGIT,
+    PUNCTUATION,
+    SPACE,
+    WORD,
+    character_table,
+    running_count,
+)
 from llmagentos.tokens._protection import protected_characters
 from llmagentos.tokens._sentences import sentence_boundaries
 
@@ -98,8 +106,8 @@ def split_words(
         numbers = np.repeat(np.arange(len(texts)), num_words)
     protected = np.zeros(len(starts), np.bool_)
     if protection:
-        marked = protected_characters(texts, text_starts, characters.view(np.uint32), classes, protect)
-        count = np.concatenate([np.zeros(1, np.int32), np.cumsum(marked, dtype=np.int32)])
+        marked = protected_characters(source, text_starts, characters.view(np.uint32), classes, protect)
+        count = running_count(marked)
         protected = count[ends] > count[starts]
     return WordBatch(source, characters, text_starts, starts, ends, offsets, protected, numbers)
 

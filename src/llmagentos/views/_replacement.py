@@ -7,6 +7,7 @@ space and words of several pieces replace each other whole.
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -30,18 +31,19 @@ class Replacement:
     """
 
     def __init__(self, related: RelatedWords, spelling: WordSpelling) -> None:
-        sources: dict[tuple[int, ...], list[list[int]]] = {}
+        # Most related words are words of the table themselves: each is spelled once.
+        spelled = cache(partial(_spelled, spelling))
+        sources: dict[tuple[int, ...], list[tuple[int, ...]]] = {}
         for word, others in related.items():
-            spelled: list[list[int]] = []
-            for marker in spelling.markers:
-                source = _spelled(spelling, marker, word)
-                if source is None or source in spelled:  # Han stands alone with any marker
-                    continue
-                spelled.append(source)
-                targets = [_spelled(spelling, marker, other) for other in others]
-                usable = [target for target in targets if target is not None and target != source]
+            forms: dict[tuple[int, ...], str] = {}
+            for marker in spelling.markers_of(word):  # Han stands alone with any marker: the first one counts
+                if source := spelled(marker, word):
+                    forms.setdefault(source, marker)
+            for source, marker in forms.items():
+                targets = (spelled(marker, other) for other in others)
+                usable = [target for target in targets if target and target != source]
                 if usable:
-                    sources.setdefault(tuple(source), []).extend(usable)
+                    sources.setdefault(source, []).extend(usable)
         words = [np.array(word, dtype=np.int32) for word in sources]
         lengths = np.fromiter(map(len, words), dtype=np.int64, count=len(words))
         tokens = np.concatenate([np.empty(0, dtype=np.int32), *words])
@@ -93,15 +95,15 @@ class Replacement:
         return units.changed(places, self._tokens[ragged_index(self._starts[chosen], lengths)], lengths)
 
 
-def _spelled(spelling: WordSpelling, marker: str, words: str) -> list[int] | None:
-    """Tokens of one or several words; None where one of them cannot be spelled."""
+def _spelled(spelling: WordSpelling, marker: str, words: str) -> tuple[int, ...]:
+    """Tokens of one or several words; none where one of them cannot be spelled."""
     ids: list[int] = []
     for word in words.split():
         written = spelling.write(spelling.marker if ids else marker, word)
         if written is None:
-            return None
+            return ()
         ids += written
-    return ids or None
+    return tuple(ids)
 
 
 def read_dictionary(path: str | Path) -> dict[str, list[str]]:

@@ -58,6 +58,8 @@ class Spacing:
         wanted = np.where(new, _NEW, pool.first_traits(np.maximum(places, 0)) & JOIN)
         # In tokens without spaces a new place wants nothing, and where it has its space neither.
         other = np.flatnonzero(np.where(new, marked & (joined != SPACED), joined != wanted))
+        if not other.size:
+            return units
         moved, spans, wanted = moved[other], spans[other], wanted[other]
         starts, lengths = pool.starts[spans], pool.lengths[spans]
         names = mix(hash_spans(pool.tokens, starts, lengths) + wanted.astype(np.uint64))

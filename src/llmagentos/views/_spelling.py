@@ -16,6 +16,8 @@ from typing import Any, Protocol
 
 from tokenizers import Tokenizer
 
+from llmagentos.tokens import UNSPACED, character_classes
+
 _BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")
 _METASPACE = "\u2581"
 _BYTE_SPACE = "\u0120"
@@ -35,6 +37,9 @@ class WordSpelling(Protocol):
     """What a token begins with that brings the space in front of it; empty where there is no such token."""
     markers: tuple[str, ...]
     """All that a word may begin with because of its place."""
+
+    def markers_of(self, word: str) -> tuple[str, ...]:
+        """Those of `markers` that this word may begin with."""
 
     def read(self, ids: Sequence[int]) -> tuple[str, str] | None:
         """The marker and the text of a unit; None where the tokens do not spell text."""
@@ -107,6 +112,15 @@ class Spelling:
         """Any tokens as the tokenizer shows them, also unknown ones and parts of characters."""
         shown: str = self._tokenizer.decode(list(ids), skip_special_tokens=False)
         return shown.strip()
+
+    def markers_of(self, word: str) -> tuple[str, ...]:
+        """Those of `markers` that this word may begin with.
+
+        A unit of a script with spaces goes on from nothing that is not part of it.
+        """
+        if self.continuation and character_classes(word[:1]).tolist() != [UNSPACED]:
+            return tuple(marker for marker in self.markers if marker != self.continuation)
+        return self.markers
 
     def marker_of(self, piece: str) -> str:
         """What a token owes to its place, one of `markers`."""

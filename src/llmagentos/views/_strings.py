@@ -28,6 +28,10 @@ class CharacterSpelling:
     marker = " "
     markers: tuple[str, ...] = ("",)
 
+    def markers_of(self, word: str) -> tuple[str, ...]:
+        """No marker at all."""
+        return self.markers
+
     def read(self, ids: Sequence[int]) -> tuple[str, str] | None:
         """No marker, and the word."""
         return "", "".join(map(chr, ids))

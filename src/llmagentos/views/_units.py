@@ -256,6 +256,8 @@ class UnitBatch:
         Returns:
             N rows of as many units.
         """
+        if not positions.size:
+            return self
         ids = self.ids.copy()
         ids[positions] = self.pool.starts.size + np.arange(positions.size)
         pool = self.pool.extended(tokens, lengths, self.ids[positions])

@@ -1,0 +1,81 @@
+"""The texts that the figures are measured on: real ones, the same in every run."""
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import xxhash
+import zstandard
+
+from benchmarks._provenance import data_path
+from llmagentos.corpus import Document
+
+TECHDOCS = tuple(f"corpus/techdocs/{name}.jsonl.zst" for name in ("eips", "peps", "powershell", "rust-rfcs"))
+SYNONYMS = "thesaurus/oewn/synonyms.tsv.zst"
+
+
+def read_rows(name: str) -> Iterator[dict[str, Any]]:
+    """The rows of a .jsonl.zst file."""
+    with zstandard.open(data_path(name), "rt", encoding="utf-8") as lines:
+        yield from map(json.loads, lines)
+
+
+def hashed(text: str) -> int:
+    """What texts are chosen by: the same anywhere, and unrelated to what a text says."""
+    return xxhash.xxh3_64_intdigest(text.encode())
+
+
+def paragraphs(number: int | None = None) -> list[str]:
+    """Different paragraphs of 80 to 160 words of the technical documents, those with the smallest hashes."""
+    found = {
+        part.strip()
+        for name in TECHDOCS
+        for row in read_rows(name)
+        for part in re.split(r"\n\s*\n", row["text"])
+        if 80 <= len(part.split()) <= 160
+    }
+    return sorted(found, key=hashed)[:number]
+
+
+def passages(words: int, number: int | None = None) -> list[str]:
+    """The technical documents cut into passages of so many words, those with the smallest hashes."""
+    found = []
+    for name in TECHDOCS:
+        for row in read_rows(name):
+            text = row["text"]
+            spans = [match.span() for match in re.finditer(r"\S+", text)]
+            for first in range(0, len(spans) - words + 1, words):
+                found.append(text[spans[first][0] : spans[first + words - 1][1]])
+    return sorted(found, key=hashed)[:number]
+
+
+def documents(texts: Iterable[str]) -> list[Document]:
+    """Texts as `build_store` takes them."""
+    return [Document(id=str(number), text=text) for number, text in enumerate(texts)]
+
+
+def synonym_rows() -> list[tuple[str, str, list[str]]]:
+    """Word, part of speech and synonyms of Open English WordNet."""
+    with zstandard.open(data_path(SYNONYMS), "rt", encoding="utf-8") as lines:
+        fields = (line.rstrip("\n").split("\t") for line in lines)
+        return [(word, speech, others.split("|")) for word, speech, others in fields]
+
+
+def write_synonyms(path: Path) -> Path:
+    """WordNet as our dictionary file: word<TAB>synonym|synonym, the part of speech dropped."""
+    path.write_text(
+        "".join(f"{word}\t{'|'.join(others)}\n" for word, _, others in synonym_rows()), encoding="utf-8"
+    )
+    return path
+
+
+def smallest(rows: Iterable[dict[str, Any]], key: str, number: int) -> list[dict[str, Any]]:
+    """The rows whose ids have the smallest hashes."""
+    return sorted(rows, key=lambda row: hashed(str(row[key])))[:number]
+
+
+def mean_words(texts: Sequence[str]) -> float:
+    """Words a text."""
+    return sum(len(text.split()) for text in texts) / len(texts)
