@@ -3,8 +3,10 @@
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
+import tempfile
 import venv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -37,6 +39,19 @@ EDA_OPTIONS = {"share": 0.1}
 PEERS = {"packages": PINS, "nlpaug Sequential": NLPAUG_OPTIONS, "textaugment EDA": EDA_OPTIONS}
 """What a configuration says of the peers."""
 
+WORDNET = "wordnet-base"
+"""Debian's package of Princeton WordNet 3.0, the data that nlpaug would download with nltk."""
+# Its file lexnames, which Debian leaves out; see its manual page lexnames(5WN).
+_LEXNAMES = (
+    "adj.all adj.pert adv.all noun.Tops noun.act noun.animal noun.artifact noun.attribute noun.body "
+    "noun.cognition noun.communication noun.event noun.feeling noun.food noun.group noun.location "
+    "noun.motive noun.object noun.person noun.phenomenon noun.plant noun.possession noun.process "
+    "noun.quantity noun.relation noun.shape noun.state noun.substance noun.time verb.body verb.change "
+    "verb.cognition verb.communication verb.competition verb.consumption verb.contact verb.creation "
+    "verb.emotion verb.motion verb.perception verb.possession verb.social verb.stative verb.weather adj.ppl"
+)
+_SPEECH_NUMBERS = {"noun": 1, "verb": 2, "adj": 3, "adv": 4}
+
 _TAGS = {"n": "NN", "v": "VB", "a": "JJ", "s": "JJ", "r": "RB"}
 
 
@@ -63,6 +78,31 @@ def environment() -> Path:
     return python
 
 
+def nltk_data() -> Path | None:
+    """A folder with WordNet for nltk; None where Debian's package cannot be had."""
+    root = ENVIRONMENT / "nltk_data"
+    data = root / "corpora" / "wordnet"
+    if (data / "lexnames").exists():
+        return root
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)  # apt reads it as a user of its own
+        try:
+            subprocess.run(["apt-get", "download", "-qq", WORDNET], cwd=folder, check=True, stdout=sys.stderr)
+            subprocess.run(["dpkg-deb", "-x", *map(str, folder.glob("*.deb")), str(folder)], check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            print(f"no {WORDNET} ({error}): nlpaug gets the dictionary of ours", file=sys.stderr)
+            return None
+        shutil.rmtree(data, ignore_errors=True)
+        shutil.copytree(folder / "usr" / "share" / "wordnet", data)
+    lines = (
+        f"{number:02}\t{name}\t{_SPEECH_NUMBERS[name.split('.')[0]]}\n"
+        for number, name in enumerate(_LEXNAMES.split())
+    )
+    (data / "lexnames").write_text("".join(lines), encoding="utf-8")
+    return root
+
+
 class Peers:
     """The process of the peers, with the same texts and the same dictionary as ours.
 
@@ -85,12 +125,14 @@ class Peers:
                 tags.setdefault(word, _TAGS[speech])
                 synonyms.setdefault(word.lower(), set()).update(others)
                 ppdb.writelines(f"[{_TAGS[speech]}] ||| {word} ||| {other}\n" for other in others)
+        python = environment()
         setup = {
             "seed": seed,
             "texts": list(texts),
             "tokenizer": str(folder / "peer-tokenizer.json"),
             "ppdb": str(folder / "synonyms.ppdb"),
             "tags": tags,
+            "nltk_data": str(data) if (data := nltk_data()) else None,
             "synonyms": {word: sorted(others - {word}) for word, others in synonyms.items()},
             "nlpaug": NLPAUG_OPTIONS,
             "eda": EDA_OPTIONS,
@@ -98,7 +140,7 @@ class Peers:
         (folder / "peer-setup.json").write_text(json.dumps(setup), encoding="utf-8")
         program = Path(__file__).with_name("_peer_process.py")
         self._process = subprocess.Popen(
-            [str(environment()), str(program), str(folder / "peer-setup.json")],
+            [str(python), str(program), str(folder / "peer-setup.json")],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -108,6 +150,7 @@ class Peers:
         ready = self._answer()
         self.loading_seconds = float(ready["loading"])
         self.versions: dict[str, str] = ready["versions"]
+        self.has_wordnet = bool(ready["wordnet"])
         (folder / "versions.json").write_text(
             json.dumps({f"peer {name}": version for name, version in self.versions.items()})
         )
