@@ -82,7 +82,7 @@ def sentence_starts(text: str) -> list[int]:
 
 def wrapped(text: str, start: int) -> bool:
     """Whether the sentence goes on at `start`, which is behind a line end."""
-    before = re.search(r"([^\n]|,)\n\Z", text[:start])
+    before = re.search(r"([^\n])\r?\n\Z", text[:start])
     behind = re.match(r"[ \t]{0,16}(\S)", text[start:])
     if before is None or behind is None:
         return False
@@ -92,8 +92,10 @@ def wrapped(text: str, start: int) -> bool:
 
 def inside_sentence(text: str, start: int) -> bool:
     """Whether the sentence goes on at `start`, which is behind an abbreviation."""
-    before = re.search(r"(?<![\w.])([^\W\d_]+(?:\.[^\W\d_]+)*)\.[ \xa0]{1,2}\Z", text[:start])
-    behind = re.match(r"[^\w\s]*(\w+)", text[start:])
+    before = re.search(
+        r"(?<![\w.])([^\W\d_]+(?:\.[^\W\d_]+)*)\.(?:[ \xa0]{0,2}\r?\n|[ \xa0]{1,2})\Z", text[:start]
+    )
+    behind = re.match(r"[ \t]*[^\w\s]*(\w+)", text[start:])
     if before is None or behind is None:
         return False
     word, following = before[1], behind[1]
@@ -103,13 +105,16 @@ def inside_sentence(text: str, start: int) -> bool:
     return (initials or word in MAY_END) and following[0].isupper() and following not in BEGIN_SENTENCES
 
 
-def protected_spans(text: str) -> Iterator[tuple[int, int]]:
-    """Addresses, code and contracted negations, each by one search over the whole text."""
-    for pattern in (
-        r"(?a:(?:https?|ftp|file)://[!-~]+|\bwww\.[!-~]+|(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]+)",
-        r"(?s:```.*?```|``[^`\n]+``|`[^`\n]+`)",
-        r"(?<![A-Za-z])[A-Za-z]+[nN]['’][tT](?![A-Za-z])",
-    ):
+WHOLES = (
+    r"(?a:(?:https?|ftp|file)://[!-~]+|\bwww\.[!-~]+|(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]+)",
+    r"(?s:```.*?```|``[^`\n]+``|`[^`\n]+`)",
+)
+CONTRACTED = r"(?<![A-Za-z])[A-Za-z]+[nN]['’][tT](?![A-Za-z])"
+
+
+def matches(patterns: Sequence[str], text: str) -> Iterator[tuple[int, int]]:
+    """Where any of the patterns stands, each by one search over the whole text."""
+    for pattern in patterns:
         yield from (match.span() for match in re.finditer(pattern, text))
 
 
@@ -134,7 +139,10 @@ def phrase_spans(text: str, phrase: str) -> Iterator[tuple[int, int]]:
 
 def protected(text: str, phrases: Sequence[str] = ()) -> list[bool]:
     """Which characters are protected."""
-    marked = [unicodedata.category(c)[0] == "N" or c in "不没沒无無非未别別莫勿毋否" for c in text]
+    digit = [unicodedata.category(c)[0] == "N" for c in text]
+    marked = [digit[place] or c in "不没沒无無非未别別莫勿毋否" for place, c in enumerate(text)]
+    for place in range(1, len(text) - 1):
+        marked[place] |= text[place] in ".,:/-" and digit[place - 1] and digit[place + 1]
     start = 0
     for end in range(len(text) + 1):
         if end == len(text) or kind(text[end]) != "word":
@@ -142,7 +150,7 @@ def protected(text: str, phrases: Sequence[str] = ()) -> list[bool]:
             if word.isascii() and word.lower() in NEGATIONS:
                 marked[start:end] = [True] * (end - start)
             start = end + 1
-    spans = list(protected_spans(text))
+    spans = list(matches((*WHOLES, CONTRACTED), text))
     for phrase in phrases:
         spans += phrase_spans(text, phrase)
     for start, end in spans:
@@ -154,6 +162,8 @@ def flags(text: str, spans: Sequence[Span], phrases: Sequence[str] = ()) -> list
     """UNIT_START = 1, SENTENCE_START = 2 and PROTECTED = 4 of each token."""
     result = [0] * len(spans)
     marked, starts = protected(text, phrases), sentence_starts(text)
+    wholes = [*matches(WHOLES, text), *(span for phrase in phrases for span in phrase_spans(text, phrase))]
+    starts = [start for start in starts if not any(first < start < end for first, end in wholes)]
     before = None
     for unit in units(text, spans):
         result[unit[0]] |= 1

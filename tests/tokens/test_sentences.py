@@ -108,7 +108,9 @@ def test_an_abbreviation_does_not_end_a_sentence(text: str) -> None:
         ("As follows:\nfirst", [0, 12]),
         ("Größe\nüber alles", [0]),
         ("第一行\nand", [0]),
-        ("a\r\nb", [0, 3]),
+        ("a\r\nb", [0]),
+        ("Ask Dr.\nSmith now. Ok", [0, 19]),
+        ("Ends etc.\n\nSmith", [0, 10, 11]),
         ("\nb", [0, 1]),
         ("a\n ", [0, 2]),
     ],
@@ -131,7 +133,7 @@ def test_a_line_end_inside_a_sentence_does_not_end_it(text: str, starts: list[in
             ("Read file.c. ", "Nothing else."),
             ("It is 3D. ", "Look there."),
         ),
-        *(("Dr.\n", "Smith"), ("Smith et al. ", "This shows."), ("选项 A. ", "他说。")),
+        *(("plan C. ", "Our team left."), ("Smith et al. ", "This shows."), ("选项 A. ", "他说。")),
     ],
 )
 def test_a_sentence_ends_where_nothing_speaks_against_it(first: str, second: str) -> None:

@@ -56,6 +56,22 @@ BEGIN_SENTENCES: Final = frozenset(
             "You",
             "They",
         ),
+        *(
+            "Our",
+            "Its",
+            "His",
+            "Her",
+            "My",
+            "Your",
+            "Then",
+            "Now",
+            "Here",
+            "Next",
+            "Also",
+            "Not",
+            "No",
+            "Yes",
+        ),
         *("I", "In", "On", "At", "As", "If", "For", "To", "When", "While", "But", "And", "So", "However"),
         *("Der", "Die", "Das", "Es", "Ein", "Eine", "Wir", "Le", "La", "Les", "Il", "Elle", "Un", "Une"),
     )
@@ -63,7 +79,7 @@ BEGIN_SENTENCES: Final = frozenset(
 
 _WORD: Final = re.compile(r"(?<![\w.])[^\W\d_]+(?:\.[^\W\d_]+)*\Z")
 _INITIALS: Final = re.compile(r"(?:[A-Z]\.)*[A-HJ-Z]")  # "So do I. Then" ends
-_NEXT: Final = re.compile(r"[^\w\s]*(\w+)")
+_NEXT: Final = re.compile(r"[ \t]*[^\w\s]*(\w+)")
 _BLANKS: Final = 2  # people who typed on machines put two spaces between sentences
 _REACH: Final = 32
 
@@ -99,6 +115,9 @@ def inside_sentences(
         [False, True, False]
     """
     stops = starts - 1
+    line_end = characters[stops] == ord("\n")  # of wrapped text; an empty line ends a sentence
+    stops = stops - (line_end & (stops > 0))
+    stops = stops - (line_end & (characters[stops] == ord("\r")) & (stops > 0))
     for _ in range(_BLANKS):
         blank = (characters[stops] == ord(" ")) | (characters[stops] == 0xA0)
         stops = stops - (blank & (stops > 0))

@@ -10,7 +10,7 @@ from functools import cache
 from typing import Final
 
 import numpy as np
-from jaxtyping import Bool, Int32, UInt8
+from jaxtyping import Bool, Int32, Int64, UInt8, UInt32
 
 WORD: Final = 0
 """A letter, digit or mark of a script that is written with spaces, and what joins letters unseen."""
@@ -105,6 +105,26 @@ def running_count(marked: Bool[np.ndarray, " C"]) -> Int32[np.ndarray, " C+1"]:
     count = np.zeros(len(marked) + 1, np.int32)
     np.cumsum(marked, dtype=np.int32, out=count[1:])
     return count
+
+
+def between_digits(
+    characters: Int32[np.ndarray, " C"] | UInt32[np.ndarray, " C"],
+    classes: UInt8[np.ndarray, " C"],
+    signs: str,
+) -> Int64[np.ndarray, " K"]:
+    """Where a sign stands between two digits, with which it is one number.
+
+    Args:
+        characters: int32 or uint32 (C,), code points.
+        classes: uint8 (C,), the character table's entry for each.
+        signs: what to look for.
+
+    Returns:
+        int64 (K,), increasing.
+    """
+    digits = classes & DIGIT != 0
+    places = np.flatnonzero(digits[:-2] & digits[2:]) + 1
+    return places[np.isin(characters[places], [ord(sign) for sign in signs])]
 
 
 def character_classes(text: str) -> UInt8[np.ndarray, " C"]:

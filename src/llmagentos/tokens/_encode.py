@@ -13,7 +13,7 @@ from tokenizers import Encoding, Tokenizer
 
 from llmagentos.tokens._batch import PROTECTED, SENTENCE_START, UNIT_START, TokenBatch
 from llmagentos.tokens._characters import character_table, code_points, running_count
-from llmagentos.tokens._protection import protected_characters
+from llmagentos.tokens._protection import protected_characters, whole_spans, within
 from llmagentos.tokens._sentences import sentence_boundaries
 from llmagentos.tokens._units import mark_units
 
@@ -68,13 +68,15 @@ def mark_encodings(
     if len(tokens):
         heads = np.flatnonzero(units)
         boundary = np.zeros(len(characters), bool)
+        wholes = whole_spans(joined, text_starts, classes, protect)
         boundary[sentence_boundaries(joined, characters)] = True
+        boundary &= ~within(wholes, len(characters))
         # A unit is of the sentence of its last character: its first may be the space before the word,
         # which still belongs to the sentence before.
         sentence = running_count(boundary)[np.maximum.reduceat(ends, heads)]
         flags[heads[first[heads] | (np.diff(sentence, prepend=-1) != 0)]] |= SENTENCE_START
 
-        count = running_count(protected_characters(joined, text_starts, characters, classes, protect))
+        count = running_count(protected_characters(joined, characters, classes, wholes))
         unit = np.cumsum(units) - 1
         protected = np.zeros(len(heads), np.uint8)
         protected[unit[count[ends] > count[starts]]] = PROTECTED

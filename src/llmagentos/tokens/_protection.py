@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8, UInt32
 
-from llmagentos.tokens._characters import CLASS, DIGIT, NEGATION, WORD
+from llmagentos.tokens._characters import CLASS, DIGIT, NEGATION, WORD, between_digits
 
 # Addresses are ASCII: in Chinese and Japanese the sentence goes on behind one without a space. The
 # look-behind keeps the search linear in a long run of letters.
@@ -47,32 +47,61 @@ _LOWER: Final = np.uint32(0x20)
 _Spans = Iterable[tuple[int, int]]
 
 
-def protected_characters(
+def whole_spans(
     source: str,
     text_starts: Int64[np.ndarray, " N+1"],
-    characters: UInt32[np.ndarray, " C"],
     classes: UInt8[np.ndarray, " C"],
     protect: Sequence[str] = (),
-) -> Bool[np.ndarray, " C"]:
-    """Mark the characters of all protected words.
+) -> list[tuple[int, int]]:
+    """Addresses, code, and words and phrases of the user: they are protected, and no sentence ends inside.
 
     Args:
         source: N texts, a line end behind each.
         text_starts: int64 (N + 1,), first character of each.
-        characters: uint32 (C,), code points of all texts.
-        classes: uint8 (C,), the character table's entry for each.
+        classes: uint8 (C,), the character table's entry for each character.
         protect: words and phrases of the user, see `TokensConfig.protect`.
+
+    Returns:
+        First character and end of each.
+    """
+    return [
+        *_addresses(source),
+        *_code(source, text_starts),
+        *_phrases(protect, source, text_starts, classes),
+    ]
+
+
+def within(spans: _Spans, number: int) -> Bool[np.ndarray, " C"]:
+    """Which of `number` characters have another one of their span before them."""
+    inside = np.zeros(number, bool)
+    for start, end in spans:
+        inside[start + 1 : end] = True
+    return inside
+
+
+def protected_characters(
+    source: str,
+    characters: UInt32[np.ndarray, " C"],
+    classes: UInt8[np.ndarray, " C"],
+    wholes: _Spans,
+) -> Bool[np.ndarray, " C"]:
+    """Mark the characters of all protected words.
+
+    Args:
+        source: texts, a line end behind each.
+        characters: uint32 (C,), its code points.
+        classes: uint8 (C,), the character table's entry for each.
+        wholes: from `whole_spans`.
 
     Returns:
         bool (C,).
     """
     marked = (classes & (DIGIT | NEGATION)) > 0
+    marked[between_digits(characters, classes, ".,:/-")] = True  # 3.14, 1,000, 12:30, 2026-11-25
     spans: tuple[_Spans, ...] = (
         _negations(characters, classes),
         _contracted_negations(source, characters),
-        _addresses(source),
-        _code(source, text_starts),
-        _phrases(protect, source, text_starts, classes),
+        wholes,
     )
     for some in spans:
         for start, end in some:

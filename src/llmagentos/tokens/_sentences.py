@@ -15,6 +15,7 @@ from llmagentos.tokens._abbreviations import inside_sentences
 from llmagentos.tokens._characters import CLASS, UNSPACED, WORD, character_table, code_points
 
 _LINE_END: Final = 0x0A
+_CARRIAGE_RETURN: Final = 0x0D
 _COMMA: Final = 0x2C
 _DEEPEST: Final = 16  # indentation in front of a line
 
@@ -73,8 +74,10 @@ def _wrapped(characters: UInt32[np.ndarray, " C"], starts: Int64[np.ndarray, " S
     """
     wrapped = np.zeros(len(starts), bool)
     lines = np.flatnonzero((starts > 1) & (characters[starts - 1] == _LINE_END))
-    kinds = character_table().take(characters[starts[lines] - 2]) & CLASS
-    before = characters[starts[lines] - 2]
+    last = starts[lines] - 2
+    last = last - ((characters[last] == _CARRIAGE_RETURN) & (last > 0))
+    before = characters[last]
+    kinds = character_table().take(before) & CLASS
     lines = lines[(kinds == WORD) | (kinds == UNSPACED) | (before == _COMMA)]
     first = starts[lines]
     for _ in range(_DEEPEST):

@@ -21,14 +21,14 @@ from jaxtyping import Bool, Int32, Int64, UInt8
 
 from llmagentos.tokens._characters import (
     CLASS,
-    DIGIT,
     PUNCTUATION,
     SPACE,
     WORD,
+    between_digits,
     character_table,
     running_count,
 )
-from llmagentos.tokens._protection import protected_characters
+from llmagentos.tokens._protection import protected_characters, whole_spans, within
 from llmagentos.tokens._sentences import sentence_boundaries
 
 _FIRST_EXTENDING: Final = 0x300
@@ -97,17 +97,18 @@ def split_words(
     text_starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
     offsets = np.searchsorted(starts, text_starts)
     num_words = np.diff(offsets)
+    wholes = whole_spans(source, text_starts, classes, protect) if sentences or protection else []
     if sentences:
         # ICU takes no lone surrogates, which broken text may have.
         readable = source if source.isascii() else _SURROGATE.sub("\ufffd", source)
-        boundaries = np.union1d(sentence_boundaries(readable, characters.view(np.uint32)), text_starts)
+        boundaries = sentence_boundaries(readable, characters.view(np.uint32))
+        boundaries = np.union1d(boundaries[~within(wholes, len(characters))[boundaries]], text_starts)
         numbers = np.searchsorted(boundaries, ends - 1, side="right")
     else:
         numbers = np.repeat(np.arange(len(texts)), num_words)
     protected = np.zeros(len(starts), np.bool_)
     if protection:
-        marked = protected_characters(source, text_starts, characters.view(np.uint32), classes, protect)
-        count = running_count(marked)
+        count = running_count(protected_characters(source, characters.view(np.uint32), classes, wholes))
         protected = count[ends] > count[starts]
     return WordBatch(source, characters, text_starts, starts, ends, offsets, protected, numbers)
 
@@ -122,16 +123,16 @@ def _edges(
     if not plain:
         extends = _extending()[characters]
         # A mark is of the kind of the character that it is on.
-        on = np.maximum.accumulate(np.where(extends, 0, np.arange(len(kinds))))
-        kinds = np.where(extends & (kinds != SPACE) & (kinds[on] != SPACE), kinds[on], kinds)
+        on = np.maximum.accumulate(np.where(extends, -1, np.arange(len(kinds))))
+        kinds = np.where(extends & (kinds != SPACE) & (on >= 0) & (kinds[on] != SPACE), kinds[on], kinds)
         joined |= extends
     text, letter = kinds != SPACE, kinds == WORD
     joined[1:] |= letter[1:] & letter[:-1]
-    # One character may join its two neighbours: an apostrophe between letters, a point between digits.
-    for codes, neighbours in ((_APOSTROPHES, letter), ((0x2C, 0x2E), classes & DIGIT != 0)):
-        places = np.flatnonzero(np.logical_or(*(characters == code for code in codes)))
-        places = places[(places > 0) & (places + 1 < len(kinds))]
-        places = places[neighbours[places - 1] & neighbours[places + 1]]
+    # An apostrophe between letters joins them, and a point between digits.
+    marks = np.flatnonzero((characters == _APOSTROPHES[0]) | (characters == _APOSTROPHES[1]))
+    marks = marks[(marks > 0) & (marks + 1 < len(kinds))]
+    marks = marks[letter[marks - 1] & letter[marks + 1]]
+    for places in (marks, between_digits(characters, classes, ".,")):
         joined[places] = joined[places + 1] = True
     if not plain:
         joined[1:] |= (characters[:-1] == _JOINER) & (kinds[1:] == PUNCTUATION)
