@@ -141,13 +141,16 @@ def _sentence(error: ValidationError) -> str:
     about = errors[0]["loc"][:2]
     # Of a value that may be a number or a table, the deepest complaint is about what was given.
     first = max((one for one in errors if one["loc"][:2] == about), key=lambda one: len(one["loc"]))
-    ours = [one for one in errors if one["type"] == "value_error"]
+    ours = [one for one in errors if one["type"] == "value_error" and one["loc"][:2] == about]
     if ours:  # a sentence of a stage's own
         return str(ours[0]["ctx"]["error"])
     place = [str(part) for part in first["loc"]]
     if len(place) == 1 and isinstance(first["input"], dict) and first["input"]:
         place.append(str(next(iter(first["input"]))))  # an unknown section: the key says what was meant
     name = ".".join(place[:2])
+    if len(place) > 2 and first["type"] in ("unexpected_keyword_argument", "missing"):
+        wrong = "has no part" if first["type"] != "missing" else "lacks its part"
+        return f"{place[1]} {wrong} {place[-1]}; {_description(place)} ({name})"
     if first["type"] == "unexpected_keyword_argument":
         known = _known_keys()
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.4) or difflib.get_close_matches(

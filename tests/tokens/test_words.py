@@ -65,6 +65,18 @@ def test_a_text_does_not_depend_on_its_batch(texts: list[str]) -> None:
         assert (numbers - numbers[:1]).tolist() == (alone.sentences - alone.sentences[:1]).tolist()
 
 
+@given(st.text(alphabet="\u0301\u200d\ufeff🏽☀a 中", max_size=6))
+def test_marks_at_the_beginning_belong_to_their_own_text(text: str) -> None:
+    alone, behind = split_words([text]), split_words(["x", text])
+    assert (behind.starts[behind.offsets[1] :] - 2).tolist() == alone.starts.tolist()
+
+
+def test_no_sentence_ends_inside_code_or_an_address() -> None:
+    text = "Before it. ```\nA = 1\nB = 2\n``` After. Run `x. Y = 1. Z` now. See https://exa.mple/how?Who Ok."
+    batch = split_words([text])
+    assert len(set(batch.sentences.tolist())) == 4
+
+
 def test_what_is_not_asked_for_is_not_marked() -> None:
     batch = split_words(["Not 3. And more."], protection=False, sentences=False)
     assert not batch.protected.any()

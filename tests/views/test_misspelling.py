@@ -55,3 +55,9 @@ def test_what_has_no_letters_stays_and_so_do_all_without_an_alphabet() -> None:
     found = misspelt(Misspeller(["xyz"]), words * 50)
     assert {word for word, given in zip(found, words * 50, strict=True) if given != "1a"} == {"123", "", "!?"}
     assert all(set(word) <= set("abAB") for word in misspelt(Misspeller([]), ["abAB"] * 50))
+
+
+def test_a_letter_is_inserted_at_every_place_also_behind_the_last() -> None:
+    found = misspelt(Misspeller(["x"]), ["abcd"] * 8000)
+    places = Counter(word.index("x") for word in found if len(word) == 5)
+    assert set(places) == set(range(5)) and chisquare(list(places.values())).pvalue > 0.001

@@ -1,6 +1,9 @@
 """The tables from names of words to numbers and spellings."""
 
+from collections import Counter
+
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,17 +31,22 @@ def test_names_that_want_the_same_slot_are_told_apart() -> None:
     assert (names.find(same_slot + np.uint64(1 << 60)) == -1).all()
 
 
-def test_a_table_grows_and_remembers() -> None:
-    table, reference = SpellingTable(), dict[int, list[int]]()
+@pytest.mark.parametrize("most", [1 << 18, 500])
+def test_a_table_grows_remembers_and_is_emptied(most: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("llmagentos.views._names._MOST_SPELLINGS", most)
+    table, asked = SpellingTable(), Counter[int]()
     random = np.random.default_rng(0)
     for _ in range(30):
         names = random.integers(0, 5000, 300, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
-        missing = table.missing(names)
-        assert sorted(names[missing].tolist()) == sorted(set(names.tolist()) - set(reference))
-        spellings = [random.integers(0, 99, random.integers(0, 5)).tolist() for _ in missing]
-        table.add(names[missing], spellings)
-        reference.update(zip(names[missing].tolist(), spellings, strict=True))
-        tokens, lengths = table.get(names)
-        assert lengths.tolist() == [len(reference[name]) for name in names.tolist()]
-        assert tokens.tolist() == [token for name in names.tolist() for token in reference[name]]
-    assert len(table) == len(reference)
+
+        def spelling(name: int) -> list[int]:
+            return [name >> 40, name & 0xFF, 3, 4][: name % 5]
+
+        def spell(places: np.ndarray, names: np.ndarray = names) -> list[list[int]]:
+            asked.update(names[places].tolist())
+            return [spelling(name) for name in names[places].tolist()]
+
+        tokens, lengths = table.spellings(names, spell)
+        assert lengths.tolist() == [len(spelling(name)) for name in names.tolist()]
+        assert tokens.tolist() == [token for name in names.tolist() for token in spelling(name)]
+    assert (max(asked.values()) == 1) == (most > 500)

@@ -122,7 +122,7 @@ def test_a_warm_cache_changes_nothing(english: MemoryStore, monkeypatch: pytest.
     warm = TokenMisspelling(english.tokenizer)
     for seed in range(5):
         noisy_of(texts, 0.7, keys(4, seed), misspelling=warm)
-    monkeypatch.setattr("llmagentos.views._noise._TABLE_ENTRIES", 3)
+    monkeypatch.setattr("llmagentos.views._names._MOST_SPELLINGS", 3)
     cold = TokenMisspelling(english.tokenizer)
     for seed in range(5):
         first = noisy_of(texts, 0.7, keys(4, seed), misspelling=warm).to_tokens()

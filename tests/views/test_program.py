@@ -12,10 +12,10 @@ from scipy.stats import binomtest, chisquare
 from llmagentos.config import Config
 from llmagentos.errors import ConfigError
 from llmagentos.views import Amount, Chain, OneOf, Operation, SomeOf, Views, ViewsConfig
-from llmagentos.views._operations import Bounds, drawn
+from llmagentos.views._operations import Bounds, drawn, mask_spans
 from llmagentos.views._random import ragged_random
 
-from .conftest import MemoryStore, keys, quick, seeds
+from .conftest import MemoryStore, keys, quick, seeds, words
 
 DELETE, SWAP = Operation("word_deletion", 0.3), Operation("word_swap", 1.0)
 REPEAT, REORDER = Operation("repetition", 1.0), Operation("sentence_reordering", 1.0)
@@ -126,6 +126,13 @@ def test_every_operation_keeps_its_bounds(name: Any) -> None:
         assert 4 <= len(first.edits) <= 6
 
 
+def test_a_swap_with_bounds_finds_its_pairs_wherever_they_are() -> None:
+    views = Views(["hello world"] * 99, ViewsConfig(preset="dropout", word_swap=Amount(0.0, at_least=2)))
+    assert {first for first, _ in views.strings()} == {"world hello"}
+    with pytest.raises(ConfigError, match="word_swap moves words in pairs"):
+        ViewsConfig(preset="dropout", word_swap=Amount(0.5, at_most=1)).resolved()
+
+
 def test_replacement_counts_only_words_that_have_related_words() -> None:
     config = ViewsConfig(preset="dropout", chain=(Operation("word_replacement", Amount(0.0, 2, 2)),))
     related = {word: ["other"] for word in ("two", "five", "eleven")}
@@ -146,6 +153,25 @@ def test_span_masking_hides_the_share_asked_for_in_spans() -> None:
     assert abs(1 - kept / 80_000 - 0.2) < 0.01
     mean = sum(size * count for size, count in lengths.items()) / lengths.total()
     assert 3.8 < mean < 4.8  # 3.8 for one span; two that touch are one longer gap
+
+
+@pytest.mark.parametrize("size", [4, 30])
+@pytest.mark.parametrize("rate", [0.15, 0.8])
+def test_the_share_that_is_masked_does_not_depend_on_the_length(rate: float, size: int) -> None:
+    units = words(size, 4000)
+    hidden = mask_spans(units, rate, keys(4000), mask_token=7).ids != units.ids
+    per_place = hidden.reshape(4000, size).mean(axis=0)
+    assert np.abs(per_place - rate).max() < 4 * np.sqrt(rate * (1 - rate) / 4000)
+
+
+@pytest.mark.parametrize("chain", [(REPEAT, REPEAT), (REPEAT, Operation("character_noise", 0.5), REPEAT)])
+def test_what_is_said_three_times_is_explained(english: MemoryStore, chain: tuple[Operation, ...]) -> None:
+    views = Views(english, ViewsConfig(preset="dropout", chain=chain))
+    for seed in range(10):
+        for first, _ in views.explain(np.arange(4), seed=seed):
+            shown = "".join(piece.text for piece in first.pieces if piece.mark in ("kept", "moved", "added"))
+            assert shown.replace(" ", "") == first.view.replace(" ", "")
+            assert {edit.operation for edit in first.edits} <= {"repetition", "character_noise"}
 
 
 def test_span_masking_uses_the_mask_token_where_there_is_one() -> None:
@@ -208,6 +234,13 @@ def test_a_chain_can_be_written_in_toml_and_read_back() -> None:
             "views.chain=[{some_of=[{operation='word_swap', amount=0.1}], at_least=2}]",
             "some_of needs 0 <= at_least <= at_most <= 1, got 2 and 1",
         ),
+        (
+            "views.word_deletion={rate=0.1, at_lest=2}",
+            "word_deletion has no part at_lest; 0.05 to 0.3 is usual",
+        ),
+        ("views.chain=[{operation='word_swap'}]", "chain lacks its part amount; a list such as"),
+        ("views.chain=[]", "at least 1 item"),
+        ("views.chain=[{operation='word_swap', amount={rate=0.1, at_most=1}}]", "its at_most must not be 1"),
     ],
 )
 def test_wrong_chains_are_refused_in_one_sentence(setting: str, message: str) -> None:

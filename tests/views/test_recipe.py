@@ -8,7 +8,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from llmagentos.errors import ConfigError
 from llmagentos.views import ViewsConfig
-from llmagentos.views._recipe import Preset, amount_of
+from llmagentos.views._links import amount_of
+from llmagentos.views._recipe import Preset
 
 
 @pytest.mark.parametrize("preset", get_args(Preset))

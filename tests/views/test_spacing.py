@@ -7,6 +7,10 @@ from llmagentos.views import Views, ViewsConfig
 
 from .conftest import MemoryStore, train
 
+WRAPPED = [
+    "The quick brown\nfox jumps over\n    the lazy dog and\nthe other one too",
+    "We pay here.\nAnother sentence moves.\nThe lazy dog runs. Pods run.",
+]
 TEXTS = [
     'The quick (brown) fox; it runs, and runs. So does a well-known "dog". Nobody else, none!',
     "One two (three) four five-six, seven. Eight nine",
@@ -39,6 +43,46 @@ def test_tokens_are_those_of_the_view_as_a_text(kind: str, config: ViewsConfig) 
                 wrong += tokenizer.encode(text).ids != tokens
     # A piece of SentencePiece may hold punctuation and word, which are not cut anew when one of them moves.
     assert wrong <= (0 if kind == "bytes" else 40)
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=list(CONFIGS))
+def test_line_ends_stay_where_they_are(config: ViewsConfig) -> None:
+    tokenizer = train("bytes", WRAPPED, 330)
+    views = Views(MemoryStore(WRAPPED, tokenizer), config)
+    known = {word.strip(".") for text in WRAPPED for word in text.split()}
+    for seed in range(20):
+        batch = views.views(np.arange(2), seed=seed, epoch=0, max_tokens=500)
+        for row, (begin, end) in enumerate(zip(batch.a.offsets[:-1], batch.a.offsets[1:], strict=True)):
+            tokens = batch.a.tokens[begin:end].tolist()
+            text = tokenizer.decode(tokens)
+            assert {word.strip(".") for word in text.split()} <= known
+            assert text.count("\n") == WRAPPED[row].count("\n")
+            assert tokenizer.encode(text).ids == tokens
+
+
+@pytest.mark.parametrize("kind", ["bytes", "metaspace"])
+def test_a_view_begins_as_a_text_does(kind: str) -> None:
+    tokenizer = train(kind, TEXTS, 330)
+    for config in (ViewsConfig(preset="span"), ViewsConfig(preset="dropout", word_deletion=0.6)):
+        views = Views(MemoryStore(TEXTS[:2], tokenizer), config)
+        for seed in range(20):
+            batch = views.views(np.arange(2), seed=seed, epoch=0, max_tokens=500)
+            for begin in batch.a.offsets[:-1]:
+                first = str(tokenizer.id_to_token(batch.a.tokens[begin]))
+                assert first.startswith("\u2581") if kind == "metaspace" else not first.startswith("\u0120")
+
+
+def test_what_one_operation_does_does_not_depend_on_another_that_changes_nothing() -> None:
+    texts = ["模型GPT 好"]
+    store = MemoryStore(texts, train("metaspace", texts * 3, 60))
+    related = {"型": ["天"]}
+    alone = ViewsConfig(preset="dropout", word_replacement=1.0)
+    both = ViewsConfig(preset="dropout", word_replacement=1.0, word_deletion=1e-12)
+    found = [
+        Views(store, config, related=related).views(np.arange(1), seed=0, epoch=0, max_tokens=50).a.tokens
+        for config in (alone, both)
+    ]
+    assert found[0].tolist() == found[1].tolist()
 
 
 def test_a_deletion_never_glues_two_words() -> None:

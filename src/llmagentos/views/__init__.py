@@ -7,18 +7,9 @@ pairs = views.strings(epoch=0)  # [(first view, second view), ...]
 """
 
 from llmagentos.views._edits import Edit, Explanation, Piece, Step
+from llmagentos.views._links import Amount, Chain, OneOf, Operation, SomeOf
 from llmagentos.views._random import text_keys
-from llmagentos.views._recipe import (
-    Amount,
-    Chain,
-    OneOf,
-    Operation,
-    Preset,
-    Recipe,
-    SomeOf,
-    ViewsConfig,
-    described,
-)
+from llmagentos.views._recipe import Preset, Recipe, ViewsConfig, described
 from llmagentos.views._related import learn_related_words
 from llmagentos.views._render import coloured, marked
 from llmagentos.views._replacement import read_dictionary, write_dictionary

@@ -79,7 +79,8 @@ def crop_pair(
         return _cut(units, start_a, size_a, max_tokens), _cut(units, start_b, size_b, max_tokens)
     both = size_a + size_b
     crowded = both > sizes
-    size_a = np.where(crowded, np.clip(sizes * size_a // np.maximum(both, 1), 1, sizes - 1), size_a)
+    up = (subkeys(keys[0], 3) >> np.uint64(63)).astype(np.int64) * (both - 1)  # neither view gets the rest
+    size_a = np.where(crowded, np.clip((sizes * size_a + up) // np.maximum(both, 1), 1, sizes - 1), size_a)
     size_b = np.where(crowded, sizes - size_a, size_b)
     begin = integers(subkeys(keys[0], 1), np.maximum(sizes - size_a - size_b, 0) + 1)
     a_first = subkeys(keys[0], 2) >> np.uint64(63) == 0

@@ -6,8 +6,9 @@ few texts that somebody looks at.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
 
 import numpy as np
@@ -24,7 +25,7 @@ class Step:
     """N texts after one operation; the first step, `text`, holds them as they were.
 
     Attributes:
-        operation: its name in the configuration, or `text`, `crop`, `max_tokens`.
+        operation: its name in the configuration, or `text`, `crop`, `spacing`, `max_tokens`.
         units: N texts.
     """
 
@@ -199,9 +200,10 @@ def _follow(
         upcoming_cells = iter(moved)
         return [next(upcoming_cells) if cell.live else cell for cell in cells], edits
 
+    if operation == "repetition":
+        return _repeated(cells, ids, log, spelled), edits
     after: list[_Cell] = []
     replaced = len(ids) == len(live)
-    spare = len(ids) - len(live)  # how many are said twice
     rest = iter(ids)
     upcoming = next(rest, None)
     for cell in cells:
@@ -219,17 +221,35 @@ def _follow(
         elif upcoming == cell.span:
             after.append(cell)
             upcoming = next(rest, None)
-            if spare > 0 and upcoming == cell.span:
-                word = spelled.read(cell.span)[1]
-                log(cell.span, f"{word} {word}")
-                after.append(_Cell(cell.span, "added"))
-                upcoming = next(rest, None)
-                spare -= 1
         else:
             log(cell.span, "")
             left_out = operation in ("word_deletion", "span_masking")
             after.append(_Cell(cell.span, "removed" if left_out else "omitted"))
     return after, edits
+
+
+def _repeated(
+    cells: list[_Cell], ids: list[int], log: Callable[[int, str], None], spelled: _Spelled
+) -> list[_Cell]:
+    """The cells with those that are said once more, at the end of their run of equal ones."""
+    runs = [(span, len(list(run))) for span, run in groupby(ids)]
+    live = [(span, len(list(run))) for span, run in groupby(cell.span for cell in cells if cell.live)]
+    spare = iter([new - old for (_, new), (_, old) in zip(runs, live, strict=True)])
+    left = iter([old for _, old in live])
+    after: list[_Cell] = []
+    remaining = 0
+    for cell in cells:
+        after.append(cell)
+        if not cell.live:
+            continue
+        remaining = remaining or next(left)
+        remaining -= 1
+        if remaining == 0:
+            word = spelled.read(cell.span)[1]
+            for _ in range(next(spare)):
+                log(cell.span, f"{word} {word}")
+                after.append(_Cell(cell.span, "added"))
+    return after
 
 
 def _pieces(cells: list[_Cell], spelled: _Spelled) -> list[Piece]:

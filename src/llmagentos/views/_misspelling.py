@@ -91,7 +91,11 @@ class Misspeller:
             return chosen
 
         left = pairs[first_pair[transpose] + integers(which[transpose], num_pairs[transpose])]
-        gone, added, new = letter(delete), letter(insert), letter(substitute)
+        gone, new = letter(delete), letter(substitute)
+        # A new letter stands before one of the letters, or behind the last one.
+        slot = integers(which[insert], num_letters[insert] + 1)
+        behind = slot == num_letters[insert]
+        added = places[first[insert] + slot - behind]
         copies = np.ones(characters.size, dtype=np.int64)
         copies[gone], copies[added] = 0, 2
         changed = characters.copy()
@@ -100,8 +104,8 @@ class Misspeller:
         differs = any_letter.copy()
         differs[substitute] = changed[new] != characters[new]
         result = np.repeat(changed, copies)
-        # The first of the two copies is the new character.
-        result[added + (np.cumsum(copies) - copies - np.arange(characters.size))[added]] = self._drawn(
+        shift = np.cumsum(copies) - copies - np.arange(characters.size)
+        result[added + shift[added] + behind] = self._drawn(
             characters[added], mix(which[insert]), differs=False
         )
         new_lengths = lengths.copy()

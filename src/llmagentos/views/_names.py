@@ -4,7 +4,7 @@ A hash table in two numpy arrays: a dictionary takes 0.1 us a word and the loop 
 most of the time of character noise.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from typing import TypeVar, cast
 
@@ -15,6 +15,8 @@ from llmagentos.views._random import Ints, UInts
 from llmagentos.views._units import ragged_index
 
 _SMALLEST = 1 << 10
+# 72 bytes each where a spelling has three tokens: 19 MB. The long tail of a large corpus has no end.
+_MOST_SPELLINGS = 1 << 18
 
 
 class Names:
@@ -75,33 +77,53 @@ class Names:
 
 
 class SpellingTable:
-    """Remembers one spelling for each of many names, in arrays that grow.
+    """Remembers a spelling for each of many names, in arrays that grow and are emptied when they are full.
 
     Example:
         >>> table = SpellingTable()
-        >>> table.add(np.array([7, 8], dtype=np.uint64), [[1, 2], []])
-        >>> table.get(np.array([8, 7, 7], dtype=np.uint64))
-        (array([1, 2, 1, 2], dtype=int32), array([0, 2, 2]))
+        >>> names = np.array([8, 7, 7], dtype=np.uint64)
+        >>> table.spellings(names, lambda missing: [[int(names[place])] * 2 for place in missing])
+        (array([8, 8, 7, 7, 7, 7], dtype=int32), array([2, 2, 2]))
     """
 
     def __init__(self) -> None:
+        self._empty()
+
+    def _empty(self) -> None:
         self._names = Names()
         self._tokens: NDArray[np.int32] = np.empty(_SMALLEST, dtype=np.int32)
         self._ends: Ints = np.zeros(_SMALLEST, dtype=np.int64)
 
-    def __len__(self) -> int:
-        return len(self._names)
+    def spellings(
+        self, names: UInts, spell: Callable[[Ints], Sequence[Sequence[int]]]
+    ) -> tuple[NDArray[np.int32], Ints]:
+        """The spellings of names.
 
-    def missing(self, names: UInts) -> Ints:
-        """The places of the names without a spelling yet, one for each different name, int64 (M,)."""
+        Args:
+            names: uint64 (K,).
+            spell: called with places in `names`, int64 (M,), one for each name that is new; gives their M
+                spellings, an empty one where there is none. It must depend on the name alone.
+
+        Returns:
+            Tokens one after another, int32 (L,), and the length of each spelling, int64 (K,).
+        """
+        missing = self._missing(names)
+        if len(self._names) + missing.size > _MOST_SPELLINGS:
+            self._empty()
+            missing = self._missing(names)
+        if missing.size:
+            self._add(names[missing], spell(missing))
+        numbers = self._names.find(names)
+        starts = np.where(numbers > 0, self._ends[numbers - 1], 0)
+        lengths = self._ends[numbers] - starts
+        return self._tokens[ragged_index(starts, lengths)], lengths
+
+    def _missing(self, names: UInts) -> Ints:
         places = np.flatnonzero(self._names.find(names) < 0)
-        if not places.size:
-            return places
         _, first = np.unique(names[places], return_index=True)
         return places[first]
 
-    def add(self, names: UInts, spellings: Sequence[Sequence[int]]) -> None:
-        """Remember the spellings of new names; an empty one says that there is none."""
+    def _add(self, names: UInts, spellings: Sequence[Sequence[int]]) -> None:
         before = len(self._names)
         self._names.add(names)
         last = int(self._ends[before - 1]) if before else 0
@@ -111,13 +133,6 @@ class SpellingTable:
         self._ends[before : len(self._names)] = last + np.cumsum(lengths)
         self._tokens = _with_room(self._tokens, last + tokens.size)
         self._tokens[last : last + tokens.size] = tokens
-
-    def get(self, names: UInts) -> tuple[NDArray[np.int32], Ints]:
-        """The spellings of names that all have one: tokens one after another, int32 (L,); lengths."""
-        numbers = self._names.find(names)
-        starts = np.where(numbers > 0, self._ends[numbers - 1], 0)
-        lengths = self._ends[numbers] - starts
-        return self._tokens[ragged_index(starts, lengths)], lengths
 
 
 _Array = TypeVar("_Array", bound=np.ndarray)

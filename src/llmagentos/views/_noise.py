@@ -22,8 +22,6 @@ from llmagentos.views._units import UnitBatch, hash_spans, ragged_index
 # Few misspellings a word keep the table small and hit it often: in a first epoch over 8,000 paragraphs 8
 # of them make 30,000 misspellings of 173,000 drawn words, 16 make 40,000; each takes 9 us.
 VARIANTS = 8
-# About 40 bytes each: 10 MB. The long tail of a large corpus has no end, so the table is emptied.
-_TABLE_ENTRIES = 1 << 18
 
 
 class Misspelling(Protocol):
@@ -61,7 +59,7 @@ def add_character_noise(
         units: N texts.
         rate: probability that a unit is drawn, 0 to 1.
         keys: uint64 (N,).
-        bounds: units drawn in a text.
+        bounds: words drawn in a text; one that cannot be misspelt counts, too.
         max_unit_tokens: a misspelling with more tokens is not used.
         misspelling: of the tokenizer, or of plain characters.
 
@@ -76,11 +74,7 @@ def add_character_noise(
     places = drawn(random, units.offsets, rate, bounds, eligible)
     spans = units.ids[places]
     tokens, lengths = misspelling(pool.tokens, pool.starts[spans], pool.lengths[spans], mix(random[places]))
-    starts = np.cumsum(lengths) - lengths
-    used = np.flatnonzero((lengths > 0) & (lengths <= max_unit_tokens))
-    if used.size < places.size:
-        tokens, lengths = tokens[ragged_index(starts[used], lengths[used])], lengths[used]
-    return units.changed(places[used], tokens, lengths)
+    return units.changed(places, tokens, lengths, max_unit_tokens)
 
 
 class CharacterMisspelling:
@@ -119,15 +113,13 @@ class TokenMisspelling:
     ) -> tuple[NDArray[np.int32], Ints]:
         """See `Misspelling`."""
         names = mix(hash_spans(tokens, starts, lengths) + random % np.uint64(VARIANTS))
-        missing = self._table.missing(names)
-        if len(self._table) + missing.size > _TABLE_ENTRIES:
-            self._table = SpellingTable()
-            missing = self._table.missing(names)
-        if missing.size:
+
+        def spell(missing: Ints) -> list[list[int]]:
             spans = zip(starts[missing].tolist(), lengths[missing].tolist(), strict=True)
             words = [tokens[start : start + length].tolist() for start, length in spans]
-            self._table.add(names[missing], self._misspelt(words, names[missing]))
-        return self._table.get(names)
+            return self._misspelt(words, names[missing])
+
+        return self._table.spellings(names, spell)
 
     def _misspelt(self, words: list[list[int]], random: UInts) -> list[list[int]]:
         """Tokens of the misspelling of each word; none where it cannot be misspelt."""

@@ -8,6 +8,8 @@ repeated or masked; they may move with their sentence. Crops are in `_crops.py`;
 word is in `_replacement.py` and `_noise.py`.
 """
 
+from functools import cache
+from math import prod
 from typing import NamedTuple
 
 import numpy as np
@@ -20,9 +22,6 @@ from llmagentos.views._units import NEW_PLACE, UnitBatch, ragged_index
 # Spans as in SpanBERT: geometric with p = 0.2, of at most 10 units, so of 3.8 in the mean.
 _SPAN_END, _LONGEST_SPAN = 0.2, 10
 _SHORT_ENOUGH = 1 - (1 - _SPAN_END) ** _LONGEST_SPAN
-_MEAN_SPAN = (
-    sum(n * _SPAN_END * (1 - _SPAN_END) ** (n - 1) for n in range(1, _LONGEST_SPAN + 1)) / _SHORT_ENOUGH
-)
 
 
 class Bounds(NamedTuple):
@@ -127,7 +126,8 @@ def swap(units: UnitBatch, rate: float, keys: UInts, bounds: Bounds = UNBOUNDED)
 
     Args:
         units: N texts.
-        rate: expected share of words beside a word that change places, 0 to 1.
+        rate: expected share of words between two words that change places, 0 to 1; of words beside
+            one word only, it is half as much.
         keys: uint64 (N,).
         bounds: units that move in a text, two for each exchange.
 
@@ -137,17 +137,24 @@ def swap(units: UnitBatch, rate: float, keys: UInts, bounds: Bounds = UNBOUNDED)
     first = (subkeys(keys, 0) >> np.uint64(63)).astype(np.int64) + units.offsets[:-1]
     random = ragged_random(keys, units.offsets)
     left = np.flatnonzero(chance(random, rate)) if bounds == UNBOUNDED else np.arange(units.ids.size)
-    first_of_row = np.repeat(first, np.diff(np.searchsorted(left, units.offsets)))
-    left = left[((left - first_of_row) & 1 == 0) & (left + 1 < units.ids.size)]
+    left = left[left + 1 < units.ids.size]
     pool, here, there = units.pool, units.ids[left], units.ids[left + 1]
     left = left[
         (pool.sentences[here] == pool.sentences[there])
         & (pool.last_traits(here) & pool.last_traits(there) & WORD != 0)
         & ~(pool.protected[here] | pool.protected[there])  # or an address would be torn apart
     ]
-    if bounds != UNBOUNDED:
-        offsets = np.searchsorted(left, units.offsets).astype(np.int64)
+    rows = np.repeat(np.arange(len(units)), np.diff(np.searchsorted(left, units.offsets)))
+    odd = (left - first[rows]) & 1 != 0
+    if bounds == UNBOUNDED:
+        left = left[~odd]
+    else:
         pairs = Bounds(-(-bounds.at_least // 2), None if bounds.at_most is None else bounds.at_most // 2)
+        # Where the pairs of one kind are too few, those of the other may be more.
+        even_pairs, odd_pairs = (np.bincount(rows[kind], minlength=len(units)) for kind in (~odd, odd))
+        other = (even_pairs < pairs.at_least) & (odd_pairs > even_pairs)
+        left = left[odd == other[rows]]
+        offsets = np.searchsorted(left, units.offsets).astype(np.int64)
         left = left[drawn(random[left], offsets, rate, pairs)]
     ids = units.ids.copy()
     ids[left], ids[left + 1] = units.ids[left + 1], units.ids[left]
@@ -211,12 +218,28 @@ def repeat(units: UnitBatch, rate: float, keys: UInts, bounds: Bounds = UNBOUNDE
     return UnitBatch(pool=pool, ids=np.repeat(units.ids, copies), places=places, offsets=offsets)
 
 
+@cache
+def _begin_rate(rate: float) -> float:
+    """The probability that a span begins at a unit, so that the share `rate` of all units is in spans.
+
+    A unit stays visible when no span that would reach it begins: with spans of at least d + 1 units of
+    probability q_d that is prod over d of (1 - b q_d), which falls with b.
+    """
+    reach = [(1 - (1 - (1 - _SPAN_END) ** d) / _SHORT_ENOUGH) for d in range(_LONGEST_SPAN)]
+    low, high = 0.0, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        visible = prod(1 - middle * q for q in reach)
+        low, high = (middle, high) if visible > 1 - rate else (low, middle)
+    return high
+
+
 def mask_spans(
     units: UnitBatch, rate: float, keys: UInts, bounds: Bounds = UNBOUNDED, *, mask_token: int | None
 ) -> UnitBatch:
     """Hide spans of units: each token of theirs becomes the mask token, or they are left out without one.
 
-    A span begins at each unit with the probability that makes `rate` the expected share of hidden units;
+    A span begins at each unit with the probability that makes `rate` the expected share of units in spans;
     its length is geometric with mean 3.8 and at most 10 units. Protected units in it stay visible.
 
     Args:
@@ -233,16 +256,17 @@ def mask_spans(
         Joshi et al. 2020, "SpanBERT" (lengths); Shen et al. 2020, "A simple but tough-to-beat data
         augmentation" (span cutoff, which leaves out).
     """
-    # With spans beginning independently, a unit stays visible when none of the spans that would reach it
-    # begins: (1 - begin)^mean length = 1 - rate.
-    begin = 1.0 if rate >= 1 else 1 - (1 - rate) ** (1 / _MEAN_SPAN)
-    begins = np.flatnonzero(chance(ragged_random(subkeys(keys, 0), units.offsets), begin))
-    tail = 1 - _SHORT_ENOUGH * uniform(ragged_random(subkeys(keys, 1), units.offsets)[begins])
+    # Spans may begin before a text, or its first units would be hidden less often.
+    before = _LONGEST_SPAN - 1
+    offsets = units.offsets + before * np.arange(len(units) + 1)
+    begins = np.flatnonzero(chance(ragged_random(subkeys(keys, 0), offsets), _begin_rate(rate)))
+    tail = 1 - _SHORT_ENOUGH * uniform(ragged_random(subkeys(keys, 1), offsets)[begins])
     lengths = 1 + (np.log(tail) // np.log(1 - _SPAN_END)).astype(np.int64)
-    row_ends = np.repeat(units.offsets[1:], np.diff(np.searchsorted(begins, units.offsets)))
+    rows = np.repeat(np.arange(len(units)), np.diff(np.searchsorted(begins, offsets)))
+    begins -= before * (rows + 1)
     edges = np.zeros(units.ids.size + 1, dtype=np.int64)
-    np.add.at(edges, begins, 1)
-    np.subtract.at(edges, np.minimum(begins + lengths, row_ends), 1)
+    np.add.at(edges, np.clip(begins, units.offsets[rows], units.offsets[rows + 1]), 1)
+    np.subtract.at(edges, np.clip(begins + lengths, units.offsets[rows], units.offsets[rows + 1]), 1)
     hidden = (np.cumsum(edges[:-1]) > 0) & ~units.pool.protected[units.ids]
     if bounds == UNBOUNDED:
         places = np.flatnonzero(hidden)
@@ -253,4 +277,5 @@ def mask_spans(
     if mask_token is None:
         return _without(units, places, keys)
     lengths = units.pool.lengths[units.ids[places]]
-    return units.changed(places, np.full(lengths.sum(), mask_token, dtype=np.int32), lengths)
+    masks = np.full(lengths.sum(), mask_token, dtype=np.int32)
+    return units.changed(places, masks, lengths, int(lengths.max(initial=0)))

@@ -8,19 +8,19 @@ import numpy as np
 
 from llmagentos.views import _operations as operations
 from llmagentos.views._edits import Step
-from llmagentos.views._noise import Misspelling, add_character_noise
-from llmagentos.views._operations import Bounds
-from llmagentos.views._random import Ints, UInts, chance, integers, subkeys, uniform
-from llmagentos.views._recipe import (
+from llmagentos.views._links import (
     Chain,
     Link,
     OneOf,
     Operation,
     OperationName,
-    Recipe,
     SomeOf,
     amount_of,
 )
+from llmagentos.views._noise import Misspelling, add_character_noise
+from llmagentos.views._operations import Bounds
+from llmagentos.views._random import Ints, UInts, chance, integers, subkeys, uniform
+from llmagentos.views._recipe import Recipe
 from llmagentos.views._replacement import Replacement
 from llmagentos.views._spacing import Spacing
 from llmagentos.views._units import UnitBatch

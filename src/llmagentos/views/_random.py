@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 UInts = NDArray[np.uint64]
 Ints = NDArray[np.int64]
 
-_GAMMA = np.uint64(0x9E3779B97F4A7C15)
+GAMMA = np.uint64(0x9E3779B97F4A7C15)
+"""splitmix64's step: the fraction of the golden ratio in 64 bits."""
 _MIX_1 = np.uint64(0xBF58476D1CE4E5B9)
 _MIX_2 = np.uint64(0x94D049BB133111EB)
 _S27, _S30, _S31, _S32 = np.uint64(27), np.uint64(30), np.uint64(31), np.uint64(32)
@@ -61,8 +62,8 @@ def text_keys(seed: int, epoch: int, indices: Ints) -> UInts:
     Returns:
         uint64 (N,).
     """
-    head = mix(np.array([seed & _MASK], dtype=np.uint64)) + np.uint64(epoch & _MASK)
-    return mix(mix(head) + (indices.astype(np.uint64) + np.uint64(1)) * _GAMMA)
+    head = mix(np.array([int(seed) & _MASK], dtype=np.uint64)) + np.uint64(int(epoch) & _MASK)
+    return mix(mix(head) + (indices.astype(np.uint64) + np.uint64(1)) * GAMMA)
 
 
 def subkeys(keys: UInts, number: int) -> UInts:
@@ -75,7 +76,7 @@ def subkeys(keys: UInts, number: int) -> UInts:
     Returns:
         uint64 (N,).
     """
-    return mix((keys ^ _MIX_2) + np.uint64((number + 1) * int(_GAMMA) & _MASK))
+    return mix((keys ^ _MIX_2) + np.uint64((number + 1) * int(GAMMA) & _MASK))
 
 
 def ragged_random(keys: UInts, offsets: Ints) -> UInts:
@@ -90,9 +91,9 @@ def ragged_random(keys: UInts, offsets: Ints) -> UInts:
     Returns:
         uint64 (offsets[-1],), uniform over all 64-bit integers.
     """
-    starts = keys - (offsets[:-1].astype(np.uint64) - np.uint64(1)) * _GAMMA
+    starts = keys - (offsets[:-1].astype(np.uint64) - np.uint64(1)) * GAMMA
     state = np.arange(offsets[-1], dtype=np.uint64)
-    state *= _GAMMA
+    state *= GAMMA
     state += np.repeat(starts, np.diff(offsets))
     return _mix_in_place(state)
 

@@ -18,203 +18,30 @@ operations, writes a chain:
     ]
 """
 
-from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from dataclasses import dataclass as plain_dataclass
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Discriminator, Field, Tag
+from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from llmagentos.errors import ConfigError
+from llmagentos.views._links import (
+    ONE_SWAPPED,
+    OPERATIONS,
+    Amount,
+    AmountValue,
+    Chain,
+    Link,
+    Operation,
+    OperationName,
+    amount_of,
+    operations_of,
+    said,
+)
 
 Preset = Literal["crop", "span", "paragraph", "sentence", "noisy", "dropout", "seed"]
 CropRelation = Literal["independent", "adjacent", "overlapping"]
-OperationName = Literal[
-    "sentence_reordering",
-    "word_swap",
-    "word_replacement",
-    "word_deletion",
-    "repetition",
-    "character_noise",
-    "span_masking",
-]
-OPERATIONS: tuple[OperationName, ...] = get_args(OperationName)
-"""The operations, in the order in which a recipe without a chain applies them."""
-
-_strict = ConfigDict(extra="forbid")
-
-
-@dataclass(frozen=True, config=_strict)
-class Amount:
-    """How much of a text an operation changes: each unit with probability `rate`, within bounds.
-
-    Args:
-        rate: 0 to 1.
-        at_least: at least so many units of each text, as far as it has them.
-        at_most: at most so many; None for no bound.
-
-    Raises:
-        ConfigError: at_most is below at_least.
-
-    Example:
-        >>> str(Amount(0.1, at_most=5))
-        '0.1, at most 5'
-    """
-
-    rate: Annotated[float, Field(ge=0.0, le=1.0)]
-    at_least: Annotated[int, Field(ge=0)] = 0
-    at_most: Annotated[int, Field(ge=0)] | None = None
-
-    def __post_init__(self) -> None:
-        if self.at_most is not None and self.at_most < self.at_least:
-            raise ConfigError(
-                f"at_most must not be below at_least, got {self.at_most} and {self.at_least}; leave one out "
-                "(views)"
-            )
-
-    def __str__(self) -> str:
-        """The rate, and the bounds where there are any."""
-        least = f", at least {self.at_least}" if self.at_least else ""
-        most = "" if self.at_most is None else f", at most {self.at_most}"
-        return f"{self.rate:g}{least}{most}"
-
-    @property
-    def changes(self) -> bool:
-        """Whether anything can be changed at all."""
-        return (self.rate > 0 or self.at_least > 0) and self.at_most != 0
-
-
-_Amount = Annotated[float, Field(ge=0.0, le=1.0)] | Amount
-_Probability = Annotated[float, Field(ge=0.0, le=1.0)]
-
-
-def amount_of(value: float | Amount) -> Amount:
-    """An amount that was given as one, or as a rate alone."""
-    return value if isinstance(value, Amount) else Amount(value)
-
-
-@dataclass(frozen=True, config=_strict)
-class Operation:
-    """One operation on every text.
-
-    Args:
-        operation: its name.
-        amount: a rate, or an `Amount`.
-    """
-
-    operation: OperationName
-    amount: _Amount
-
-
-@dataclass(frozen=True, config=_strict)
-class Chain:
-    """One after the other.
-
-    Args:
-        chain: what is done.
-        probability: that a text goes through it at all, 0 to 1.
-    """
-
-    chain: tuple["Link", ...]
-    probability: _Probability = 1.0
-
-
-@dataclass(frozen=True, config=_strict)
-class OneOf:
-    """For each text one of several.
-
-    Args:
-        one_of: what is chosen from, at least one.
-        weights: how likely each is, in any unit; none for equally likely.
-        probability: that a text goes through any, 0 to 1.
-
-    Raises:
-        ConfigError: as many weights as links are needed, none negative and not all zero.
-    """
-
-    one_of: Annotated[tuple["Link", ...], Field(min_length=1)]
-    weights: tuple[float, ...] = ()
-    probability: _Probability = 1.0
-
-    def __post_init__(self) -> None:
-        wrong = len(self.weights) != len(self.one_of) or min(self.weights) < 0 or sum(self.weights) <= 0
-        if self.weights and wrong:
-            raise ConfigError(
-                f"weights of one_of must be {len(self.one_of)} numbers >= 0, not all 0, got "
-                f"{list(self.weights)}; leave them out for equal chances (views.chain)"
-            )
-
-
-@dataclass(frozen=True, config=_strict)
-class SomeOf:
-    """For each text some of several, in the order in which they stand.
-
-    Args:
-        some_of: what is chosen from, at least one.
-        at_least: fewest that are chosen; the number is uniform between the two bounds.
-        at_most: most; None for all.
-        probability: that a text goes through any, 0 to 1.
-
-    Raises:
-        ConfigError: the bounds do not fit one another or the number of links.
-    """
-
-    some_of: Annotated[tuple["Link", ...], Field(min_length=1)]
-    at_least: Annotated[int, Field(ge=0)] = 1
-    at_most: Annotated[int, Field(ge=0)] | None = None
-    probability: _Probability = 1.0
-
-    def __post_init__(self) -> None:
-        if not self.at_least <= self.most <= len(self.some_of):
-            raise ConfigError(
-                f"some_of needs 0 <= at_least <= at_most <= {len(self.some_of)}, got {self.at_least} and "
-                f"{self.most}; leave them out to choose from one to all (views.chain)"
-            )
-
-    @property
-    def most(self) -> int:
-        """`at_most`, with None settled."""
-        return len(self.some_of) if self.at_most is None else self.at_most
-
-
-def _kind(value: object) -> str | None:
-    """Which link a table or an object is, by the name of its first key."""
-    for name in ("operation", "chain", "one_of", "some_of"):
-        if name in value if isinstance(value, Mapping) else hasattr(value, name):
-            return name
-    return None
-
-
-Link = Annotated[
-    Annotated[Operation, Tag("operation")]
-    | Annotated[Chain, Tag("chain")]
-    | Annotated[OneOf, Tag("one_of")]
-    | Annotated[SomeOf, Tag("some_of")],
-    Discriminator(
-        _kind,
-        custom_error_type="unknown_link",
-        custom_error_message="Input should be a table with operation, chain, one_of or some_of",
-    ),
-]
-"""What a chain is made of."""
-
-
-def operations_of(link: Operation | Chain | OneOf | SomeOf) -> Iterator[Operation]:
-    """All operations of a link that can change anything."""
-    if isinstance(link, Operation):
-        if amount_of(link.amount).changes:
-            yield link
-    elif link.probability > 0:
-        links = (
-            link.chain
-            if isinstance(link, Chain)
-            else link.one_of
-            if isinstance(link, OneOf)
-            else link.some_of
-        )
-        for inner in links:
-            yield from operations_of(inner)
 
 
 @plain_dataclass(frozen=True, kw_only=True, slots=True)
@@ -300,7 +127,7 @@ _PRESETS: dict[Preset, Recipe] = {
 }
 
 _Changed = Annotated[
-    _Amount | None,
+    AmountValue | None,
     Field(
         description="0.05 to 0.3 is usual, or {rate = 0.1, at_least = 1, at_most = 9}; unset = the preset's"
     ),
@@ -310,7 +137,7 @@ _Share = Annotated[
 ]
 
 
-@dataclass(frozen=True, kw_only=True, config=_strict)
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class ViewsConfig:
     """How views are made: a preset and the amounts that differ from it, or a chain.
 
@@ -344,8 +171,7 @@ class ViewsConfig:
         >>> recipe = ViewsConfig(preset="crop", word_deletion=0.2).resolved()
         >>> recipe.crop_max, recipe.word_deletion, recipe.word_swap
         (0.5, 0.2, 0.0)
-        >>> swap_or_delete = OneOf((Operation("word_swap", 0.2), Operation("word_deletion", 0.1)))
-        >>> ViewsConfig(chain=(swap_or_delete,)).resolved().uses("word_deletion")
+        >>> ViewsConfig(chain=(Operation("word_deletion", 0.1),)).resolved().uses("word_deletion")
         True
     """
 
@@ -367,7 +193,7 @@ class ViewsConfig:
     span_masking: _Changed = None
     dictionary: Annotated[str | None, Field(description="a file of lines word<TAB>synonym|synonym")] = None
     chain: Annotated[
-        tuple[Link, ...] | None,
+        Annotated[tuple[Link, ...], Field(min_length=1)] | None,
         Field(description='a list such as [{operation = "word_deletion", amount = 0.1}]'),
     ] = None
 
@@ -378,8 +204,8 @@ class ViewsConfig:
             The recipe; `ViewsConfig(**dataclasses.asdict(recipe))` resolves to the same one.
 
         Raises:
-            ConfigError: crop_min is above crop_max, a relation between crops without crops, or amounts
-                beside a chain.
+            ConfigError: crop_min is above crop_max, a relation between crops without crops, a swap of at
+                most one word, or amounts beside a chain.
         """
         # A recipe that was written down has all amounts, and beside a chain they are zero.
         given = {name: getattr(self, name) for name in asdict(self) if getattr(self, name) is not None}
@@ -394,6 +220,8 @@ class ViewsConfig:
                 f"views.crop_relation is {recipe.crop_relation}, but preset {recipe.preset} takes no crops; "
                 "give views.crop_min and views.crop_max too, 0.1 and 0.5 are usual"
             )
+        if amount_of(recipe.word_swap).at_most == 1:
+            raise ConfigError(ONE_SWAPPED)
         if recipe.chain is None:
             return recipe
         beside = [name for name in OPERATIONS if name in given and amount_of(given[name]).changes]
@@ -416,18 +244,4 @@ def described(recipe: Recipe) -> list[str]:
     if recipe.crops:
         relation = "" if recipe.crop_relation == "independent" else f", {recipe.crop_relation}"
         words.append(f"crop {recipe.crop_min:g} to {recipe.crop_max:g}{relation}")
-    return words + [said for link in recipe.program.chain if (said := _said(link))]
-
-
-def _said(link: Any) -> str:
-    if isinstance(link, Operation):
-        amount = amount_of(link.amount)
-        return f"{link.operation} {amount}" if amount.changes else ""
-    kind = _kind(link)
-    assert kind is not None
-    members = getattr(link, kind)
-    weights = [f"{weight:g}: " for weight in getattr(link, "weights", ())] or [""] * len(members)
-    inner = [weight + said for weight, one in zip(weights, members, strict=True) if (said := _said(one))]
-    name = f"{link.at_least} to {link.most} of" if isinstance(link, SomeOf) else kind.replace("_", " ")
-    often = "" if link.probability == 1 else f" with probability {link.probability:g}"
-    return f"{name} ({'; '.join(inner)}){often}"
+    return words + [told for link in recipe.program.chain if (told := said(link))]

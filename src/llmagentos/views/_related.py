@@ -126,13 +126,14 @@ def _vocabulary(units: UnitBatch, spelling: WordSpelling) -> tuple[Ints, list[st
         unit = first[unit_type]
         start = pool.starts[unit]
         read = spelling.read(pool.tokens[start : start + pool.lengths[unit]].tolist())
-        # The same word is one word with every marker.
-        word = read[1] if read is not None else f"\x00{unit_type}"
+        # The same word is one word with every marker, and behind a line end.
+        word = read[1].strip() if read is not None else f"\x00{unit_type}"
         if word not in numbers:
             numbers[word] = len(numbers)
             # isalpha() is false for the vowel signs of Indic scripts, so any letter makes a word.
             is_word = any(char.isalpha() for char in word) and not any(char.isdigit() for char in word)
-            eligible.append(is_word and word == word.lower() and not pool.protected[unit])
+            whole = not any(char.isspace() or char == "|" for char in word)
+            eligible.append(is_word and whole and word == word.lower() and not pool.protected[unit])
         number_of[unit_type] = numbers[word]
     return number_of[inverse], list(numbers), np.array(eligible, dtype=np.bool_)
 

@@ -89,10 +89,9 @@ class Replacement:
             some = drawn(random[places], offsets, rate, bounds)
             places, found = places[some], found[some]
         chosen = self._first[found] + integers(mix(random[places]), self._counts[found])
-        short = self._lengths[chosen] <= max_unit_tokens
-        places, chosen = places[short], chosen[short]
         lengths = self._lengths[chosen]
-        return units.changed(places, self._tokens[ragged_index(self._starts[chosen], lengths)], lengths)
+        tokens = self._tokens[ragged_index(self._starts[chosen], lengths)]
+        return units.changed(places, tokens, lengths, max_unit_tokens)
 
 
 def _spelled(spelling: WordSpelling, marker: str, words: str) -> tuple[int, ...]:
@@ -110,7 +109,8 @@ def read_dictionary(path: str | Path) -> dict[str, list[str]]:
     """Read related words from a text file of lines `word<TAB>synonym|synonym`.
 
     Args:
-        path: UTF-8; empty lines are skipped; a word may stand on several lines.
+        path: UTF-8; empty lines are skipped; a word may stand on several lines. What stands before the
+            tab is one word: an expression of several is never found in a text.
 
     Returns:
         From each word to its related words.
@@ -149,7 +149,7 @@ def write_dictionary(related: RelatedWords, path: str | Path) -> None:
     """Write related words in the form that `read_dictionary` reads.
 
     Args:
-        related: from each word to its related words.
+        related: from each word to its related words, none with a tab, a line end or a vertical bar.
         path: replaced where it exists.
     """
     lines = (f"{word}\t{'|'.join(others)}\n" for word, others in sorted(related.items()))

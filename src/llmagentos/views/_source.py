@@ -9,10 +9,11 @@ from tokenizers import Tokenizer
 
 from llmagentos.errors import InputError
 from llmagentos.tokens import TokenBatch, WordBatch, split_words
+from llmagentos.views._links import OPERATIONS
 from llmagentos.views._misspelling import Misspeller
 from llmagentos.views._noise import CharacterMisspelling, TokenMisspelling
 from llmagentos.views._random import Ints, UInts
-from llmagentos.views._recipe import OPERATIONS, Recipe
+from llmagentos.views._recipe import Recipe
 from llmagentos.views._spacing import Spacing
 from llmagentos.views._spelling import Spelling, WordSpelling
 from llmagentos.views._strings import CharacterSpelling, units_of
@@ -63,7 +64,8 @@ class TokenSource:
         self.spelling: WordSpelling = Spelling(store.tokenizer)
         ids = (store.tokenizer.token_to_id(token) for token in _MASK_TOKENS)
         self.mask_token = next((number for number in ids if number is not None), None)
-        self._traits = token_traits(store.tokenizer) if recipe.uses(*OPERATIONS) else None
+        asked = recipe.crops or recipe.uses(*OPERATIONS)
+        self._traits = token_traits(store.tokenizer) if asked else None
 
     @property
     def num_documents(self) -> int:
@@ -82,9 +84,14 @@ class TokenSource:
         """What misspells words, in tokens."""
         return TokenMisspelling(self.store.tokenizer)
 
-    def spacing(self) -> Spacing | None:
-        """What spells words for their places; None where every word is spelled alike everywhere."""
-        return Spacing(Spelling(self.store.tokenizer)) if len(self.spelling.markers) > 1 else None
+    def spacing(self, recipe: Recipe) -> Spacing | None:
+        """What spells words for their places; None where every word is spelled alike in all of them."""
+        spelling = Spelling(self.store.tokenizer)
+        if spelling.marker:
+            return Spacing(spelling) if recipe.moves or recipe.crops else None
+        # Without spaces, only a word that moves may have to go on from another one or not.
+        moves = recipe.uses("sentence_reordering", "word_swap")
+        return Spacing(spelling) if moves and spelling.continuation else None
 
 
 class StringSource:
@@ -154,7 +161,7 @@ class StringSource:
         places = np.arange(number) * self.num_documents // max(number, 1)
         return CharacterMisspelling(Misspeller(self._read(places)))
 
-    def spacing(self) -> None:
+    def spacing(self, recipe: Recipe) -> None:
         """Spaces are characters of their own."""
 
     def _read(self, indices: Ints) -> list[str]:

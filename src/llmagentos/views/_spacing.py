@@ -1,24 +1,27 @@
 """The space belongs to the place and not to the word: words that have moved are spelled anew.
 
-In byte-level BPE and SentencePiece the space in front of a word is in its first token, so a first word that
-moves to the middle of a text would be glued to the word before it, and one that moves to the front would
-bring its space along. The same word is spelled for its new place, as the tokenizer would.
+In byte-level BPE and SentencePiece the space in front of a word is in its first token, and a line end in
+front of it is a token of its unit. So a first word that moves to the middle of a text would be glued to the
+word before it, and one from behind a line end would bring it along. The same word is spelled for its new
+place, as the tokenizer would.
 """
 
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from llmagentos.tokens import SPACE, UNSPACED, character_classes
 from llmagentos.views._names import SpellingTable
-from llmagentos.views._random import mix
+from llmagentos.views._random import Ints, mix
 from llmagentos.views._spelling import Spelling
-from llmagentos.views._traits import GOES_ON, JOIN, SPACED, WORD
-from llmagentos.views._units import NEW_PLACE, UnitBatch, hash_spans, ragged_index
+from llmagentos.views._traits import BLANK, GOES_ON, JOIN, SPACED, WORD
+from llmagentos.views._units import NEW_PLACE, UnitBatch, hash_spans
 
-# Some tens of bytes each.
-_TABLE_ENTRIES: Final = 1 << 18
-_NEW: Final = JOIN + 1
+# What a place wants, beside the ways in which a token can be joined.
+_BETWEEN: Final = 64  # a space, if the word's script has spaces
+_FIRST: Final = 65  # what the tokenizer puts in front of a text
+_AS_THERE: Final = 66  # the white space of the unit whose place it is
 
 
 class Spacing:
@@ -42,52 +45,86 @@ class Spacing:
         Returns:
             N texts with as many units.
         """
-        pool, marked = units.pool, bool(self._spelling.marker)
-        new = units.places == NEW_PLACE
-        if marked:  # two words that have come together want a space between
-            meets = np.flatnonzero(units.ids[1:] != units.ids[:-1] + 1) + 1
-            meets = meets[
-                (pool.last_traits(units.ids[meets - 1]) & pool.first_traits(units.ids[meets]) & WORD != 0)
-                & (pool.first_traits(units.ids[meets]) & JOIN == 0)
-                & ~np.isin(meets, units.offsets)
-            ]
-            new[meets] = True
-        moved = np.flatnonzero((units.places != units.ids) | new)
-        spans, places, new = units.ids[moved], units.places[moved], new[moved]
-        joined = pool.first_traits(spans) & JOIN
-        wanted = np.where(new, _NEW, pool.first_traits(np.maximum(places, 0)) & JOIN)
-        # In tokens without spaces a new place wants nothing, and where it has its space neither.
-        other = np.flatnonzero(np.where(new, marked & (joined != SPACED), joined != wanted))
+        pool = units.pool
+        moved, wanted = self._wanted(units)
+        spans, places = units.ids[moved], np.maximum(units.places[moved], 0)
+        joined = pool.first_traits(spans) & (JOIN | BLANK)
+        first = SPACED if self._spelling.begins_with_space else 0
+        settled = np.where(wanted == _BETWEEN, SPACED, np.where(wanted == _FIRST, first, wanted))
+        other = np.flatnonzero(joined != settled)
         if not other.size:
             return units
-        moved, spans, wanted = moved[other], spans[other], wanted[other]
+        moved, spans, places, wanted = moved[other], spans[other], places[other], wanted[other]
         starts, lengths = pool.starts[spans], pool.lengths[spans]
-        names = mix(hash_spans(pool.tokens, starts, lengths) + wanted.astype(np.uint64))
-        missing = self._table.missing(names)
-        if len(self._table) + missing.size > _TABLE_ENTRIES:
-            self._table = SpellingTable()
-            missing = self._table.missing(names)
-        if missing.size:
-            triples = zip(*(array[missing].tolist() for array in (starts, lengths, wanted)), strict=True)
-            spellings = [
-                self._respelled(pool.tokens[start : start + length].tolist(), join)
-                for start, length, join in triples
-            ]
-            self._table.add(names[missing], spellings)
-        tokens, lengths = self._table.get(names)
-        starts = np.cumsum(lengths) - lengths
-        used = np.flatnonzero((lengths > 0) & (lengths <= max_unit_tokens))
-        return units.changed(moved[used], tokens[ragged_index(starts[used], lengths[used])], lengths[used])
+        there = np.where(
+            wanted == _AS_THERE, hash_spans(pool.tokens, pool.starts[places], pool.lengths[places]), 0
+        )
+        names = mix(hash_spans(pool.tokens, starts, lengths) + wanted.astype(np.uint64) + mix(there))
 
-    def _respelled(self, tokens: list[int], join: int) -> list[int]:
+        def spell(missing: Ints) -> list[list[int]]:
+            def tokens(span: int) -> list[int]:
+                start = pool.starts[span]
+                ids: list[int] = pool.tokens[start : start + pool.lengths[span]].tolist()
+                return ids
+
+            triples = zip(*(array[missing].tolist() for array in (spans, places, wanted)), strict=True)
+            return [self._respelled(tokens(span), tokens(place), want) for span, place, want in triples]
+
+        tokens, lengths = self._table.spellings(names, spell)
+        return units.changed(moved, tokens, lengths, max_unit_tokens)
+
+    def _wanted(self, units: UnitBatch) -> tuple[Ints, NDArray[np.int64]]:
+        """The positions of words that may have come elsewhere, and how each is to be joined there."""
+        pool, ids = units.pool, units.ids
+        wants = np.full(ids.size, -1, dtype=np.int64)
+        origins = pool.origins(ids)
+        elsewhere = np.flatnonzero(units.places != origins)
+        place = np.maximum(units.places[elsewhere], 0)
+        joins = (pool.first_traits(place) & (JOIN | BLANK)).astype(np.int64)
+        blank = (joins | pool.first_traits(ids[elsewhere])) & BLANK != 0
+        wants[elsewhere] = np.where(blank, _AS_THERE, joins)
+        if self._spelling.marker:  # else nothing is ever joined to a space
+            wants[units.places == NEW_PLACE] = _BETWEEN
+            meets = np.flatnonzero(origins[1:] != origins[:-1] + 1) + 1
+            before, here = pool.last_traits(ids[meets - 1]), pool.first_traits(ids[meets])
+            wants[meets[(before & here & WORD != 0) & (here & JOIN == 0) & (wants[meets] <= 0)]] = _BETWEEN
+            firsts = units.offsets[:-1][np.diff(units.offsets) > 0]
+            wants[firsts] = _FIRST
+        moved = np.flatnonzero(wants >= 0)
+        return moved, wants[moved]
+
+    def _respelled(self, tokens: list[int], place: list[int], want: int) -> list[int]:
         """The same word joined otherwise; nothing where it cannot be spelled so, or stays as it is."""
         spelling = self._spelling
-        read = spelling.read(tokens)
-        if read is None:
+        space, word = self._parted(tokens)
+        if not word:
             return []
-        marker, word = read
-        if join == _NEW:
-            spaced = bool(word) and character_classes(word[0])[0] not in (UNSPACED, SPACE)
-            join = SPACED if spaced else 0
-        wanted = {0: "", SPACED: spelling.marker, GOES_ON: spelling.continuation}[join]
-        return [] if wanted == marker else spelling.write(wanted, word) or []
+        if want == _BETWEEN:
+            wanted = " " if character_classes(word[0])[0] not in (UNSPACED, SPACE) else ""
+        elif want == _FIRST:
+            wanted = " " if spelling.begins_with_space else ""
+        elif want == _AS_THERE:
+            wanted, there = self._parted(place)
+            if not there:
+                return []
+        else:
+            wanted = {0: "", SPACED: " ", GOES_ON: spelling.continuation}[want]
+        if wanted == space:
+            return []
+        if wanted.startswith(" ") and spelling.marker:
+            return spelling.write(spelling.marker, wanted[1:] + word) or []
+        if wanted and wanted == spelling.continuation:
+            return spelling.write(wanted, word) or []
+        return spelling.write("", wanted + word) or []
+
+    def _parted(self, tokens: list[int]) -> tuple[str, str]:
+        """The white space of a unit (or the sign that it goes on), and its word."""
+        read = self._spelling.read(tokens)
+        if read is None:
+            return "", ""
+        marker, text = read
+        word = text.lstrip()
+        space = text[: len(text) - len(word)]
+        if marker and marker == self._spelling.continuation:
+            return marker, word
+        return (" " if marker else "") + space, word

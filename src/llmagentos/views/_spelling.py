@@ -18,6 +18,7 @@ from tokenizers import Tokenizer
 
 from llmagentos.tokens import UNSPACED, character_classes
 
+_BLANK_BYTES = {f"<0x{ord(char):02X}>": char for char in "\t\n\r "}
 _BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")
 _METASPACE = "\u2581"
 _BYTE_SPACE = "\u0120"
@@ -122,6 +123,16 @@ class Spelling:
             return tuple(marker for marker in self.markers if marker != self.continuation)
         return self.markers
 
+    @cached_property
+    def begins_with_space(self) -> bool:
+        """Whether the tokenizer puts a space in front of every text."""
+        tokens = self._tokenizer.encode("a", add_special_tokens=False).tokens
+        return bool(self.marker) and tokens[:1] != [] and tokens[0].startswith(self.marker)
+
+    def is_blank_byte(self, piece: str) -> bool:
+        """Whether a token is the byte of a white-space character, as where bytes are the last resort."""
+        return piece in _BLANK_BYTES and piece not in self._banned
+
     def marker_of(self, piece: str) -> str:
         """What a token owes to its place, one of `markers`."""
         return next((one for one in self.markers if one and piece.startswith(one)), "")
@@ -199,16 +210,12 @@ class Spelling:
         for piece, number in vocabulary.items():
             if piece not in self._banned and not _BYTE_TOKEN.fullmatch(piece):
                 texts[number] = piece
+            elif piece in _BLANK_BYTES:
+                texts[number] = _BLANK_BYTES[piece]
         return texts
 
     def vocabulary(self) -> list[str]:
         """The plain text of every token that has one, sorted."""
-        words = []
-        for token in sorted(self._tokenizer.get_vocab()):
-            if token in self._banned or _BYTE_TOKEN.fullmatch(token):
-                continue
-            spelled = token.removeprefix(self.continuation).removeprefix(self.marker)
-            word = self.plain(spelled)
-            if word:
-                words.append(word)
-        return words
+        pieces = sorted(piece for piece in self._texts if piece is not None)
+        words = (self.plain(piece.removeprefix(self.marker_of(piece))) for piece in pieces)
+        return [word for word in words if word]

@@ -129,7 +129,7 @@ def _runs(words: WordBatch, view: UnitBatch, space: int) -> tuple[Ints, _Spans, 
     lead_ends = np.where(has_space, words.starts[place], leads)
     # Two words that have come together have a space between, where their script has spaces.
     meets = (leads == lead_ends) & (pool.first_traits(ids[runs]) == WORD)
-    meets[1:] &= pool.last_traits(last[:-1]) == WORD
+    meets[1:] &= (pool.last_traits(last[:-1]) == WORD) | (places[runs[1:]] == NEW_PLACE)
     meets[first_runs] = False
     # A word in its own place stands in the source with its space, so that both are one piece.
     joined = own[runs] & has_space

@@ -18,6 +18,8 @@ SPACED: Final = 2
 """Trait: brings the space in front of it."""
 GOES_ON: Final = 4
 """Trait: goes on without a space where a space is the rule (WordPiece's "##")."""
+BLANK: Final = 8
+"""Trait: nothing but white space, and not just the space that a word brings: a line end, an indentation."""
 JOIN: Final = SPACED | GOES_ON
 """Mask: how a token is joined to what stands before it."""
 
@@ -39,5 +41,8 @@ def token_traits(tokenizer: Tokenizer) -> NDArray[np.uint8]:
         word = spelling.plain(piece.removeprefix(marker))
         is_word = word is None or any(char.isalnum() for char in word)
         join = 0 if not marker else SPACED if marker == spelling.marker else GOES_ON
-        traits[number] = join | (WORD if is_word else 0)
+        if (word and not word.replace(spelling.marker or " ", " ").strip()) or spelling.is_blank_byte(piece):
+            traits[number] = BLANK
+        else:
+            traits[number] = join | (WORD if is_word else 0)
     return traits

@@ -11,8 +11,6 @@ not depend on batches, workers or order.
 
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-
 from llmagentos.errors import InputError
 from llmagentos.views._views import Views
 
@@ -72,6 +70,5 @@ class ViewTransform:
                 f"the rows have no column {self._index!r}, only {', '.join(rows) or 'none'}; add one with "
                 "the place of each text, 0, 1, 2, ..."
             )
-        places = np.asarray(rows[self._index], dtype=np.int64)
-        pairs = self._views.strings(places, seed=self._seed, epoch=self.epoch)
+        pairs = self._views.strings(rows[self._index], seed=self._seed, epoch=self.epoch)
         return {name: [pair[side] for pair in pairs] for side, name in enumerate(self._columns)}

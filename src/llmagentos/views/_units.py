@@ -11,11 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmagentos.tokens import PROTECTED, SENTENCE_START, UNIT_START, TokenBatch
-from llmagentos.views._random import Ints, UInts, mix
+from llmagentos.views._random import GAMMA, Ints, UInts, mix
 from llmagentos.views._traits import WORD
-
-_GAMMA = np.uint64(0x9E3779B97F4A7C15)
-
 
 NEW_PLACE = -1
 """Among `UnitBatch.places`: a place that the text did not have."""
@@ -245,17 +242,25 @@ class UnitBatch:
         )
         return both.spans(starts, sizes)
 
-    def changed(self, positions: Ints, tokens: NDArray[np.int32], lengths: Ints) -> "UnitBatch":
+    def changed(
+        self, positions: Ints, tokens: NDArray[np.int32], lengths: Ints, max_unit_tokens: int
+    ) -> "UnitBatch":
         """Put new spans in the place of some units, for which they stand.
 
         Args:
             positions: int64 (K,), into `ids`, all different.
             tokens: int32 (L,), the new spans' tokens one after another.
-            lengths: int64 (K,), >= 1, sums to L.
+            lengths: int64 (K,), sums to L; a unit whose span would have none stays.
+            max_unit_tokens: a unit whose span would be longer stays, too.
 
         Returns:
             N rows of as many units.
         """
+        fits = (lengths > 0) & (lengths <= max_unit_tokens)
+        if not fits.all():
+            starts = np.cumsum(lengths) - lengths
+            positions, starts, lengths = positions[fits], starts[fits], lengths[fits]
+            tokens = tokens[ragged_index(starts, lengths)]
         if not positions.size:
             return self
         ids = self.ids.copy()
@@ -300,5 +305,5 @@ def hash_spans(tokens: NDArray[np.int32], starts: Ints, lengths: Ints) -> UInts:
     first = np.cumsum(lengths) - lengths
     values = tokens[ragged_index(starts, lengths)].astype(np.uint64)
     place = np.arange(values.size) - np.repeat(first, lengths)
-    values += (place.astype(np.uint64) + np.uint64(1)) * _GAMMA
+    values += (place.astype(np.uint64) + np.uint64(1)) * GAMMA
     return mix(np.add.reduceat(mix(values), first))

@@ -100,7 +100,7 @@ class Views:
             recipe,
             replacement=Replacement(self.related, spelling) if self.related else None,
             misspelling=self._source.misspelling() if recipe.uses("character_noise") else None,
-            spacing=self._source.spacing() if recipe.moves else None,
+            spacing=self._source.spacing(recipe),
             mask_token=self._source.mask_token,
         )
 
@@ -215,7 +215,16 @@ class Views:
             ConfigError: max_tokens is below 1.
             InputError: an index that is none, or a text that is no string.
         """
-        source, places = self._source, self._places(indices)
+        found: list[tuple[Explanation, Explanation]] = []
+        places = self._places(indices)
+        for begin in range(0, len(places), _CHUNK_TEXTS):
+            found += self._explained(places[begin : begin + _CHUNK_TEXTS], seed, epoch, max_tokens)
+        return found
+
+    def _explained(
+        self, places: Ints, seed: int, epoch: int, max_tokens: int
+    ) -> list[tuple[Explanation, Explanation]]:
+        source = self._source
         first, second = self.steps(places, seed=seed, epoch=epoch, max_tokens=max_tokens)
         rows = range(len(places))
         pairs = [
@@ -302,8 +311,8 @@ class Views:
 
 def _checked(limit: int, name: str = "max_tokens") -> int:
     if limit < 1:
-        key = " (training.max_tokens)" if name == "max_tokens" else ""
-        raise ConfigError(f"{name} must be at least 1, got {limit}; 64 to 512 is usual{key}")
+        usual = "64 to 512 is usual (training.max_tokens)" if name == "max_tokens" else "None is no limit"
+        raise ConfigError(f"{name} must be at least 1, got {limit}; {usual}")
     return limit
 
 
