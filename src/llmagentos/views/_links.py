@@ -77,8 +77,6 @@ def amount_of(value: float | Amount) -> Amount:
 
 
 ONE_SWAPPED = "word_swap moves words in pairs, so its at_most must not be 1; give 0, 2 or more (views)"
-    "word_swap moves words in pairs, so its at_most must not be 1; give 0, 2 or more (views.word_swap)"
-)
 
 
 @dataclass(frozen=True, config=_strict)
