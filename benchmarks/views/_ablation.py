@@ -93,7 +93,7 @@ UNITS = {
     ("irc", "mrr"): "MRR@10 x 100, message to its reply, 1,000 links",
     ("irc", "sts"): "Spearman x 100, STS-B dev",
 }
-CONFIGURATION = {"steps": 300, "batch_size": 512, "min_words": 500_000, "variants": list(VARIANTS)}
+CONFIGURATION = {"steps": 200, "batch_size": 512, "min_words": 500_000, "variants": list(VARIANTS)}
 QUICK = {"steps": 20, "texts": 4_000, "variants": ["dropout", "word-deletion", "crop"]}
 
 Task = RetrievalTask | STSTask
