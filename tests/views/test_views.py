@@ -142,3 +142,6 @@ def test_impossible_settings_are_refused(english: MemoryStore, tmp_path: Path) -
     dictionary.write_text("fox\tdog\n", encoding="utf-8")
     views = Views(english, ViewsConfig(preset="seed", dictionary=str(dictionary)))
     assert views.related == {"fox": ["dog"]}
+    dictionary.write_text("北京\t首都\n", encoding="utf-8")
+    with pytest.raises(InputError, match="of the 1 words of the dictionary .* none can be replaced"):
+        Views(english, ViewsConfig(preset="seed", dictionary=str(dictionary)))

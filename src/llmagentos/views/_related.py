@@ -45,8 +45,8 @@ class WordSource(Protocol):
     def num_documents(self) -> int:
         """How many texts."""
 
-    def batch(self, indices: Ints, *, limit: int | None = None) -> TokenBatch:
-        """The texts at `indices`, or the first `limit` tokens of each."""
+    def batch(self, indices: Ints) -> TokenBatch:
+        """The texts at `indices`."""
 
 
 def learn_related_words(

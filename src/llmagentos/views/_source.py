@@ -72,12 +72,8 @@ class TokenSource:
         """How many texts."""
         return self.store.num_documents
 
-    def batch(self, indices: Ints, *, limit: int | None = None) -> TokenBatch:
-        """The texts at `indices`, or the first `limit` tokens of each."""
-        return self.store.batch(indices, limit=limit)
-
-    def units(self, indices: Ints, max_unit_tokens: int, limit: int | None) -> UnitBatch:
-        """The texts at `indices` as units of at most `max_unit_tokens` tokens."""
+    def units(self, indices: Ints, max_unit_tokens: int, limit: int | None = None) -> UnitBatch:
+        """The texts at `indices`, or the first `limit` tokens of each; longer units are cut."""
         return UnitBatch.from_tokens(self.store.batch(indices, limit=limit), max_unit_tokens, self._traits)
 
     def misspelling(self) -> TokenMisspelling:
@@ -147,11 +143,11 @@ class StringSource:
         lengths = np.minimum(units.pool.lengths, max_unit_tokens)
         return replace(units, pool=replace(units.pool, lengths=lengths))
 
-    def units(self, indices: Ints, max_unit_tokens: int, limit: int | None) -> UnitBatch:
-        """The texts at `indices` as units; see `TokenSource.units`."""
+    def units(self, indices: Ints, max_unit_tokens: int) -> UnitBatch:
+        """The texts at `indices` as units of at most `max_unit_tokens` characters."""
         return self.units_of(self.words(indices), max_unit_tokens)
 
-    def batch(self, indices: Ints, *, limit: int | None = None) -> TokenBatch:
+    def batch(self, indices: Ints) -> TokenBatch:
         """The texts at `indices` as characters, without their white space."""
         return units_of(self.words(indices, sentences=True)).to_tokens()
 

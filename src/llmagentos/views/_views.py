@@ -95,10 +95,15 @@ class Views:
         self.related: RelatedWords = {}
         if recipe.uses("word_replacement"):
             self.related = related if related is not None else self._related_words()
-        spelling = self._source.spelling
+        replacement = Replacement(self.related, self._source.spelling) if self.related else None
+        if recipe.dictionary is not None and replacement is not None and not len(replacement):
+            raise InputError(
+                f"of the {len(self.related):,} words of the dictionary {recipe.dictionary} none can be replaced "
+                "by one that this tokenizer spells; give one in the language of the texts (views.dictionary)"
+            )
         self._program = Program(
             recipe,
-            replacement=Replacement(self.related, spelling) if self.related else None,
+            replacement=replacement,
             misspelling=self._source.misspelling() if recipe.uses("character_noise") else None,
             spacing=self._source.spacing(recipe),
             mask_token=self._source.mask_token,
@@ -113,7 +118,10 @@ class Views:
     def _related_words(self) -> RelatedWords:
         if self.recipe.dictionary is not None:
             return read_dictionary(self.recipe.dictionary)
-        return learn_related_words(self._source, self._source.spelling)
+        source = self._source
+        return learn_related_words(
+            source.store if isinstance(source, TokenSource) else source, source.spelling
+        )
 
     def views(self, indices: Ints, *, seed: int, epoch: int, max_tokens: int) -> ViewBatch:
         """Make two views of each text, as tokens.
@@ -260,7 +268,7 @@ class Views:
         Raises:
             ConfigError: max_tokens is below 1.
         """
-        texts = self._source.units(indices, _checked(max_tokens), None)
+        texts = self._source.units(indices, _checked(max_tokens))
         first, second = self._steps(texts, indices, seed, epoch, max_tokens)
         return [Step("text", texts), *first], [Step("text", texts), *second]
 
