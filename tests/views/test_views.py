@@ -143,5 +143,5 @@ def test_impossible_settings_are_refused(english: MemoryStore, tmp_path: Path) -
     views = Views(english, ViewsConfig(preset="seed", dictionary=str(dictionary)))
     assert views.related == {"fox": ["dog"]}
     dictionary.write_text("北京\t首都\n", encoding="utf-8")
-    with pytest.raises(InputError, match="of the 1 words of the dictionary .* none can be replaced"):
+    with pytest.raises(InputError, match=r"of the 1 words of the dictionary .* none can be replaced"):
         Views(english, ViewsConfig(preset="seed", dictionary=str(dictionary)))

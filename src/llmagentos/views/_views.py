@@ -98,8 +98,9 @@ class Views:
         replacement = Replacement(self.related, self._source.spelling) if self.related else None
         if recipe.dictionary is not None and replacement is not None and not len(replacement):
             raise InputError(
-                f"of the {len(self.related):,} words of the dictionary {recipe.dictionary} none can be replaced "
-                "by one that this tokenizer spells; give one in the language of the texts (views.dictionary)"
+                f"of the {len(self.related):,} words of the dictionary {recipe.dictionary} none can be "
+                "replaced by one that this tokenizer spells; give one in the language of the texts "
+                "(views.dictionary)"
             )
         self._program = Program(
             recipe,
