@@ -1,7 +1,10 @@
 """Words that have moved have the tokens that the tokenizer gives them in their new places."""
 
+import re
+
 import numpy as np
 import pytest
+from tokenizers import pre_tokenizers
 
 from llmagentos.views import Views, ViewsConfig
 
@@ -10,6 +13,7 @@ from .conftest import MemoryStore, train
 WRAPPED = [
     "The quick brown\nfox jumps over\n    the lazy dog and\nthe other one too",
     "We pay here.\nAnother sentence moves.\nThe lazy dog runs. Pods run.",
+    "It's simple to go on. \nWe say that it's done. \n\nDon't wait",
 ]
 TEXTS = [
     'The quick (brown) fox; it runs, and runs. So does a well-known "dog". Nobody else, none!',
@@ -45,17 +49,19 @@ def test_tokens_are_those_of_the_view_as_a_text(kind: str, config: ViewsConfig) 
     assert wrong <= (0 if kind == "bytes" else 40)
 
 
+@pytest.mark.parametrize("prefix", [False, True])
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=list(CONFIGS))
-def test_line_ends_stay_where_they_are(config: ViewsConfig) -> None:
+def test_line_ends_stay_where_they_are(config: ViewsConfig, prefix: bool) -> None:
     tokenizer = train("bytes", WRAPPED, 330)
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=prefix)
     views = Views(MemoryStore(WRAPPED, tokenizer), config)
-    known = {word.strip(".") for text in WRAPPED for word in text.split()}
+    known = set(re.findall(r"\w+", " ".join(WRAPPED)))
     for seed in range(20):
-        batch = views.views(np.arange(2), seed=seed, epoch=0, max_tokens=500)
+        batch = views.views(np.arange(3), seed=seed, epoch=0, max_tokens=500)
         for row, (begin, end) in enumerate(zip(batch.a.offsets[:-1], batch.a.offsets[1:], strict=True)):
             tokens = batch.a.tokens[begin:end].tolist()
             text = tokenizer.decode(tokens)
-            assert {word.strip(".") for word in text.split()} <= known
+            assert set(re.findall(r"\w+", text)) <= known, text
             assert text.count("\n") == WRAPPED[row].count("\n")
             assert tokenizer.encode(text).ids == tokens
 

@@ -76,7 +76,18 @@ def amount_of(value: float | Amount) -> Amount:
     return value if isinstance(value, Amount) else Amount(value)
 
 
-ONE_SWAPPED = "word_swap moves words in pairs, so its at_most must not be 1; give 0, 2 or more (views)"
+def check_swap(amount: Amount) -> None:
+    """Refuse bounds of word_swap between which no number of pairs lies.
+
+    Raises:
+        ConfigError: there is no even number between the bounds.
+    """
+    most, fewest = amount.at_most, amount.at_least
+    if most is not None and (most == 1 or most // 2 < (fewest + 1) // 2):
+        raise ConfigError(
+            "word_swap moves words in pairs, so an even number > 0 must lie between at_least and at_most, "
+            f"got {fewest} and {most}; 2 and 10 are possible (views.word_swap)"
+        )
 
 
 @dataclass(frozen=True, config=_strict)
@@ -88,15 +99,15 @@ class Operation:
         amount: a rate, or an `Amount`.
 
     Raises:
-        ConfigError: a swap of at most one word.
+        ConfigError: see `check_swap`.
     """
 
     operation: OperationName
     amount: AmountValue
 
     def __post_init__(self) -> None:
-        if self.operation == "word_swap" and amount_of(self.amount).at_most == 1:
-            raise ConfigError(ONE_SWAPPED)
+        if self.operation == "word_swap":
+            check_swap(amount_of(self.amount))
 
 
 @dataclass(frozen=True, config=_strict)

@@ -107,21 +107,17 @@ class SpellingTable:
         Returns:
             Tokens one after another, int32 (L,), and the length of each spelling, int64 (K,).
         """
-        missing = self._missing(names)
+        numbers = self._names.find(names)
+        missing = _first_of_each(names, np.flatnonzero(numbers < 0))
         if len(self._names) + missing.size > _MOST_SPELLINGS:
             self._empty()
-            missing = self._missing(names)
+            missing = _first_of_each(names, np.arange(names.size))
         if missing.size:
             self._add(names[missing], spell(missing))
-        numbers = self._names.find(names)
+            numbers = self._names.find(names)
         starts = np.where(numbers > 0, self._ends[numbers - 1], 0)
         lengths = self._ends[numbers] - starts
         return self._tokens[ragged_index(starts, lengths)], lengths
-
-    def _missing(self, names: UInts) -> Ints:
-        places = np.flatnonzero(self._names.find(names) < 0)
-        _, first = np.unique(names[places], return_index=True)
-        return places[first]
 
     def _add(self, names: UInts, spellings: Sequence[Sequence[int]]) -> None:
         before = len(self._names)
@@ -133,6 +129,12 @@ class SpellingTable:
         self._ends[before : len(self._names)] = last + np.cumsum(lengths)
         self._tokens = _with_room(self._tokens, last + tokens.size)
         self._tokens[last : last + tokens.size] = tokens
+
+
+def _first_of_each(names: UInts, places: Ints) -> Ints:
+    """Of some places in `names` the first one of each different name."""
+    _, first = np.unique(names[places], return_index=True)
+    return places[first]
 
 
 _Array = TypeVar("_Array", bound=np.ndarray)

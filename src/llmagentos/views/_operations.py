@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmagentos.views._random import Ints, UInts, chance, integers, ragged_random, subkeys, uniform
-from llmagentos.views._traits import WORD
+from llmagentos.views._traits import BLANK, SPACED, WORD
 from llmagentos.views._units import NEW_PLACE, UnitBatch, ragged_index
 
 # Spans as in SpanBERT: geometric with p = 0.2, of at most 10 units, so of 3.8 in the mean.
@@ -129,7 +129,7 @@ def swap(units: UnitBatch, rate: float, keys: UInts, bounds: Bounds = UNBOUNDED)
         rate: expected share of words between two words that change places, 0 to 1; of words beside
             one word only, it is half as much.
         keys: uint64 (N,).
-        bounds: units that move in a text, two for each exchange.
+        bounds: units that move in a text, two for each exchange, as far as the pairs of one cut allow.
 
     Returns:
         N texts with the same units.
@@ -138,17 +138,22 @@ def swap(units: UnitBatch, rate: float, keys: UInts, bounds: Bounds = UNBOUNDED)
     random = ragged_random(keys, units.offsets)
     left = np.flatnonzero(chance(random, rate)) if bounds == UNBOUNDED else np.arange(units.ids.size)
     left = left[left + 1 < units.ids.size]
-    pool, here, there = units.pool, units.ids[left], units.ids[left + 1]
-    left = left[
-        (pool.sentences[here] == pool.sentences[there])
-        & (pool.last_traits(here) & pool.last_traits(there) & WORD != 0)
-        & ~(pool.protected[here] | pool.protected[there])  # or an address would be torn apart
-    ]
     rows = np.repeat(np.arange(len(units)), np.diff(np.searchsorted(left, units.offsets)))
     odd = (left - first[rows]) & 1 != 0
     if bounds == UNBOUNDED:
-        left = left[~odd]
-    else:
+        left, rows, odd = left[~odd], rows[~odd], odd[~odd]
+    pool, here, there = units.pool, units.ids[left], units.ids[left + 1]
+    # Both have a space in front or none has: "it" and "'s" are not exchanged. A text begins without.
+    spaced = (pool.first_traits(there) ^ pool.first_traits(here)) & (SPACED | BLANK)
+    alike = (spaced & SPACED == 0) | (spaced == SPACED | BLANK) | (left == units.offsets[rows])
+    possible = (
+        alike
+        & (pool.sentences[here] == pool.sentences[there])
+        & (pool.last_traits(here) & pool.last_traits(there) & WORD != 0)
+        & ~(pool.protected[here] | pool.protected[there])  # or an address would be torn apart
+    )
+    left, rows, odd = left[possible], rows[possible], odd[possible]
+    if bounds != UNBOUNDED:
         pairs = Bounds(-(-bounds.at_least // 2), None if bounds.at_most is None else bounds.at_most // 2)
         # Where the pairs of one kind are too few, those of the other may be more.
         even_pairs, odd_pairs = (np.bincount(rows[kind], minlength=len(units)) for kind in (~odd, odd))

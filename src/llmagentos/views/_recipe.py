@@ -27,7 +27,6 @@ from pydantic.dataclasses import dataclass
 
 from llmagentos.errors import ConfigError
 from llmagentos.views._links import (
-    ONE_SWAPPED,
     OPERATIONS,
     Amount,
     AmountValue,
@@ -36,6 +35,7 @@ from llmagentos.views._links import (
     Operation,
     OperationName,
     amount_of,
+    check_swap,
     operations_of,
     said,
 )
@@ -204,8 +204,8 @@ class ViewsConfig:
             The recipe; `ViewsConfig(**dataclasses.asdict(recipe))` resolves to the same one.
 
         Raises:
-            ConfigError: crop_min is above crop_max, a relation between crops without crops, a swap of at
-                most one word, or amounts beside a chain.
+            ConfigError: crop_min is above crop_max, a relation between crops without crops, impossible bounds
+                of a swap, or amounts beside a chain.
         """
         # A recipe that was written down has all amounts, and beside a chain they are zero.
         given = {name: getattr(self, name) for name in asdict(self) if getattr(self, name) is not None}
@@ -220,8 +220,7 @@ class ViewsConfig:
                 f"views.crop_relation is {recipe.crop_relation}, but preset {recipe.preset} takes no crops; "
                 "give views.crop_min and views.crop_max too, 0.1 and 0.5 are usual"
             )
-        if amount_of(recipe.word_swap).at_most == 1:
-            raise ConfigError(ONE_SWAPPED)
+        check_swap(amount_of(recipe.word_swap))
         if recipe.chain is None:
             return recipe
         beside = [name for name in OPERATIONS if name in given and amount_of(given[name]).changes]

@@ -16,7 +16,7 @@ from llmagentos.views._names import SpellingTable
 from llmagentos.views._random import Ints, mix
 from llmagentos.views._spelling import Spelling
 from llmagentos.views._traits import BLANK, GOES_ON, JOIN, SPACED, WORD
-from llmagentos.views._units import NEW_PLACE, UnitBatch, hash_spans
+from llmagentos.views._units import NEW_PLACE, UnitBatch, UnitPool, hash_spans
 
 # What a place wants, beside the ways in which a token can be joined.
 _BETWEEN: Final = 64  # a space, if the word's script has spaces
@@ -46,9 +46,9 @@ class Spacing:
             N texts with as many units.
         """
         pool = units.pool
-        moved, wanted = self._wanted(units)
+        moved, wanted = _wanted(units) if self._spelling.marker else _wanted_without_spaces(units)
         spans, places = units.ids[moved], np.maximum(units.places[moved], 0)
-        joined = pool.first_traits(spans) & (JOIN | BLANK)
+        joined = _joins(pool, spans)
         first = SPACED if self._spelling.begins_with_space else 0
         settled = np.where(wanted == _BETWEEN, SPACED, np.where(wanted == _FIRST, first, wanted))
         other = np.flatnonzero(joined != settled)
@@ -72,26 +72,6 @@ class Spacing:
 
         tokens, lengths = self._table.spellings(names, spell)
         return units.changed(moved, tokens, lengths, max_unit_tokens)
-
-    def _wanted(self, units: UnitBatch) -> tuple[Ints, NDArray[np.int64]]:
-        """The positions of words that may have come elsewhere, and how each is to be joined there."""
-        pool, ids = units.pool, units.ids
-        wants = np.full(ids.size, -1, dtype=np.int64)
-        origins = pool.origins(ids)
-        elsewhere = np.flatnonzero(units.places != origins)
-        place = np.maximum(units.places[elsewhere], 0)
-        joins = (pool.first_traits(place) & (JOIN | BLANK)).astype(np.int64)
-        blank = (joins | pool.first_traits(ids[elsewhere])) & BLANK != 0
-        wants[elsewhere] = np.where(blank, _AS_THERE, joins)
-        if self._spelling.marker:  # else nothing is ever joined to a space
-            wants[units.places == NEW_PLACE] = _BETWEEN
-            meets = np.flatnonzero(origins[1:] != origins[:-1] + 1) + 1
-            before, here = pool.last_traits(ids[meets - 1]), pool.first_traits(ids[meets])
-            wants[meets[(before & here & WORD != 0) & (here & JOIN == 0) & (wants[meets] <= 0)]] = _BETWEEN
-            firsts = units.offsets[:-1][np.diff(units.offsets) > 0]
-            wants[firsts] = _FIRST
-        moved = np.flatnonzero(wants >= 0)
-        return moved, wants[moved]
 
     def _respelled(self, tokens: list[int], place: list[int], want: int) -> list[int]:
         """The same word joined otherwise; nothing where it cannot be spelled so, or stays as it is."""
@@ -128,3 +108,46 @@ class Spacing:
         if marker and marker == self._spelling.continuation:
             return marker, word
         return (" " if marker else "") + space, word
+
+
+def _wanted(units: UnitBatch) -> tuple[Ints, Ints]:
+    """The positions of words that may have come elsewhere, and how each is to be joined there."""
+    pool, ids = units.pool, units.ids
+    wants = np.full(ids.size, -1, dtype=np.int64)
+    origins = pool.origins(ids)
+    elsewhere = np.flatnonzero(units.places != origins)
+    joins = _joins(pool, np.maximum(units.places[elsewhere], 0))
+    wants[elsewhere] = np.where(joins & BLANK != 0, _AS_THERE, joins)
+    wants[units.places == NEW_PLACE] = _BETWEEN
+    meets = np.flatnonzero(origins[1:] != origins[:-1] + 1) + 1
+    words = pool.last_traits(ids[meets - 1]) & pool.last_traits(ids[meets]) & WORD != 0
+    bare = np.where(wants[meets] < 0, _joins(pool, ids[meets]), wants[meets]) == 0
+    # In "it's" the second word has none in the text either.
+    goes_on = pool.last_traits(np.maximum(units.places[meets] - 1, 0)) & WORD != 0
+    wants[meets[words & bare & ~goes_on]] = _BETWEEN
+    firsts = units.offsets[:-1][np.diff(units.offsets) > 0]
+    # A line end at the beginning of a text is its own.
+    own = (units.places[firsts] == origins[firsts]) & (_joins(pool, ids[firsts]) & BLANK != 0)
+    wants[firsts[~own]] = _FIRST
+    moved = np.flatnonzero(wants >= 0)
+    return moved, wants[moved]
+
+
+def _wanted_without_spaces(units: UnitBatch) -> tuple[Ints, Ints]:
+    """The same in tokens that know no spaces, where a word goes on or does not.
+
+    A word that was replaced or misspelt in its place is joined as before, so that only new spans need not be
+    told from words that have moved.
+    """
+    moved = np.flatnonzero((units.places != units.ids) & (units.places != NEW_PLACE))
+    return moved, _joins(units.pool, units.places[moved])
+
+
+def _joins(pool: UnitPool, spans: Ints) -> NDArray[np.int64]:
+    """How each span is joined to what stands before it: 0, SPACED, GOES_ON or BLANK."""
+    joins = (pool.first_traits(spans) & (JOIN | BLANK | WORD)).astype(np.int64)
+    # A lone space in front of a line end is a part of it.
+    lone = np.flatnonzero((joins == SPACED) & (pool.lengths[spans] > 1))
+    second = pool.traits[pool.tokens[pool.starts[spans[lone]] + 1]]
+    joins[lone[second & BLANK != 0]] = BLANK
+    return joins & (JOIN | BLANK)

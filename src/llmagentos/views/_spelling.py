@@ -180,7 +180,9 @@ class Spelling:
             return self._cut(self._space + word)
         pieces = self._cut(word)
         # Some pre-tokenizers put a space before every text.
-        return [pieces[0].removeprefix(self.marker), *pieces[1:]] if pieces else []
+        if pieces:
+            pieces[0] = pieces[0].removeprefix(self.marker)
+        return [piece for piece in pieces if piece]
 
     def _cut(self, text: str) -> list[str]:
         cutter = self._tokenizer.pre_tokenizer

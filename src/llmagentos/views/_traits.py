@@ -10,10 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from llmagentos.tokens import UNSPACED, character_classes
+from llmagentos.tokens import WORD as WORD_CLASS
 from llmagentos.views._spelling import Spelling
 
 WORD: Final = 1
-"""Trait: has a letter or a digit, or is a part of a character."""
+"""Trait: begins with a letter or a digit, or is a part of a character ("'s" is none)."""
 SPACED: Final = 2
 """Trait: brings the space in front of it."""
 GOES_ON: Final = 4
@@ -39,7 +41,7 @@ def token_traits(tokenizer: Tokenizer) -> NDArray[np.uint8]:
     for piece, number in vocabulary.items():
         marker = spelling.marker_of(piece)
         word = spelling.plain(piece.removeprefix(marker))
-        is_word = word is None or any(char.isalnum() for char in word)
+        is_word = word is None or character_classes(word[:1]).tolist() in ([WORD_CLASS], [UNSPACED])
         join = 0 if not marker else SPACED if marker == spelling.marker else GOES_ON
         if (word and not word.replace(spelling.marker or " ", " ").strip()) or spelling.is_blank_byte(piece):
             traits[number] = BLANK

@@ -309,7 +309,9 @@ class Views:
             )
         else:
             start = "max_tokens"
-            a = b = operations.fit(texts, max_tokens)
+            # Most chunks fit as a whole, and to know that is cheaper than to look at every unit.
+            fits = np.diff(texts.offsets).max(initial=0) * texts.pool.lengths.max(initial=0) <= max_tokens
+            a = b = texts if fits else operations.fit(texts, max_tokens)
 
         def steps(units: UnitBatch, keys: UInts) -> Iterator[Step]:
             yield Step(start, units)
