@@ -19,8 +19,7 @@ from llmagentos.tokens import TokensConfig, build_store, train_tokenizer
 from llmagentos.training._order import batch_at
 from llmagentos.views import Preset, Views, ViewsConfig
 
-# What is changed in each text; nlpaug's options in `_peers.py` are the same amounts. There and in EDA each
-# word that is drawn for a swap moves another one too; here the rate is of all words that move.
+# What is changed in each text, from a store.
 RATES: dict[str, Any] = {
     "sentence_reordering": 0.5,
     "word_swap": 0.1,
@@ -28,6 +27,10 @@ RATES: dict[str, Any] = {
     "word_deletion": 0.1,
     "character_noise": 0.1,
 }
+# Beside the peers as many words have to change as there. EDA replaces 12.5 words of 100 (it draws 10 and
+# replaces each wherever it stands) and moves 17.7 (two for each swap); ours looks for related words of every
+# word that it draws, and pairs are exchanged with the given probability: at 10% that were 4.2 and 7.2.
+PEER_RATES: dict[str, Any] = RATES | {"word_swap": 0.25, "word_replacement": 0.3}
 OTHER_RATES: dict[str, Any] = {"repetition": 0.2, "span_masking": 0.15}
 EDA = {"deletion": "word_deletion", "swap": "word_swap", "replacement": "word_replacement"}
 # Longer than every text here: nothing is cut.
@@ -51,15 +54,15 @@ def strings(seed: int, configuration: Configuration, folder: Path) -> dict[str, 
         theirs = peers.result("nothing")
         speeds = {
             "chain": _both_speeds(
-                lambda: peers.seconds("chain"), ours(**RATES), len(texts), configuration["rounds"]
+                lambda: peers.seconds("chain"), ours(**PEER_RATES), len(texts), configuration["rounds"]
             ),
             "chain of look-ups": _both_speeds(
-                lambda: peers.seconds("chain-quick"), ours(**RATES), len(texts), configuration["rounds"]
+                lambda: peers.seconds("chain-quick"), ours(**PEER_RATES), len(texts), configuration["rounds"]
             ),
             **{
                 name: _both_speeds(
                     partial(_repeated, partial(peers.seconds, f"eda-{name}")),
-                    ours(**{operation: RATES[operation]}),
+                    ours(**{operation: PEER_RATES[operation]}),
                     len(texts),
                     configuration["rounds"],
                 )
@@ -77,6 +80,10 @@ def strings(seed: int, configuration: Configuration, folder: Path) -> dict[str, 
         "nlpaug has WordNet and its tagger": float(peers.has_wordnet),
         "chain over nlpaug with look-ups for both": _ratio(speeds["chain of look-ups"]),
         "words a text": mean_words(texts),
+        **{
+            f"ours, words that {name} changes": _changed_words(texts, dictionary, operation)
+            for name, operation in EDA.items()
+        },
         "texts that nlpaug changes with everything off, %": _changed(theirs, texts),
         "... also but for white space, %": _changed(map(_joined, theirs), map(_joined, texts)),
         "texts that ours changes with everything off, %": max(
@@ -90,7 +97,7 @@ def tokens(seed: int, configuration: Configuration, folder: Path) -> dict[str, f
     one_core()
     texts, tokenizer = paragraphs(configuration["texts"]), minilm()
     dictionary = write_synonyms(folder / "synonyms.tsv")
-    config = ViewsConfig(preset="dropout", dictionary=str(dictionary), **RATES)
+    config = ViewsConfig(preset="dropout", dictionary=str(dictionary), **PEER_RATES)
     all_texts = np.arange(len(texts))
     times: dict[str, list[float]] = {
         "peer": [],
@@ -247,6 +254,13 @@ def _both_speeds(
     both = [(peer(), _repeated(lambda: _seconds(ours))) for _ in range(rounds)]
     theirs, own = (min(seconds) for seconds in zip(*both, strict=True))
     return num_texts / theirs, 2 * num_texts / own  # ours makes two views of each text
+
+
+def _changed_words(texts: Sequence[str], dictionary: Path, operation: str) -> float:
+    """How many words of a text one of our operations changes, the mean over 200 texts."""
+    amounts: dict[str, Any] = {operation: PEER_RATES[operation]}
+    views = Views(texts, ViewsConfig(preset="dropout", dictionary=str(dictionary), **amounts))
+    return statistics.fmean(len(first.edits) for first, _ in views.explain(range(200)))
 
 
 def _ratio(speeds: tuple[float, float]) -> float:

@@ -5,8 +5,9 @@ and marks, in scripts without spaces a character, and every punctuation mark or 
 one thing to a reader stays one unit: "don't", "3.14", "1,000", a letter with its combining marks, an emoji
 with its modifiers and joiners.
 
-All texts of a call are one array of characters and no word is ever a Python object, so that this costs 2 us
-for a text of 100 words, where splitting at spaces alone costs 4.
+All texts of a call are one array of characters and no word is ever a Python object: 2 us for an ASCII text
+of 100 words, where splitting it at spaces takes 4. Protection takes another 7, sentences 8, and texts that
+are not all ASCII three times as long.
 """
 
 import re
