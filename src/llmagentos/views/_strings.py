@@ -2,7 +2,7 @@
 
 Every character is a token and its code point the id, so words are spans of characters, all operations work
 as they do on tokens, and with every operation off a text comes out as it went in, white space and all. A
-view is put together from the longest runs of its text that it left alone: about 2 us for 100 words.
+view is put together from the longest runs of its text that it left alone: about 3 us for 100 words.
 """
 
 from collections.abc import Sequence
@@ -16,8 +16,9 @@ from llmagentos.tokens import UNSPACED, WordBatch, character_classes
 from llmagentos.tokens import WORD as WORD_CLASS
 from llmagentos.views._random import Ints
 from llmagentos.views._traits import WORD
-from llmagentos.views._units import NEW_PLACE, UnitBatch, UnitPool
+from llmagentos.views._units import NEW_PLACE, UnitBatch, UnitPool, ragged_index
 
+_SPACE: Final = 0x20
 _UNSPACED: Final = 8
 """Trait of a character: of a script written without spaces."""
 
@@ -80,22 +81,35 @@ def rendered(words: WordBatch, view: UnitBatch) -> list[str]:
         N strings. White space between words is that of the text, also before the first word and behind
         the last one where those places are in the view; a view of a text without words is the text.
     """
-    new = view.pool.tokens[words.characters.size :]
-    source = words.source + new.tobytes().decode("utf-32-le", "surrogatepass") + " "
-    runs, leads, pieces = _runs(words, view, space=len(source) - 1)
-    parts = [
-        source[lead:lead_end] + source[start:end] if lead < lead_end else source[start:end]
-        for lead, lead_end, start, end in zip(*leads, *pieces, strict=True)
-    ]
-    edges = np.searchsorted(runs, view.offsets).tolist()
-    tails = _tails(words, view, source)
-    return [
-        "".join(parts[begin:end]) + tail
-        for begin, end, tail in zip(edges[:-1], edges[1:], tails, strict=True)
-    ]
+    characters = np.append(view.pool.tokens, np.int32(_SPACE))
+    runs, leads, pieces = _runs(words, view, space=characters.size - 1)
+    # The spans of the source that make a view: white space and words by turns, then what is behind them.
+    rows = np.repeat(np.arange(len(view)), np.diff(np.searchsorted(runs, view.offsets)))
+    lead_places = 2 * np.arange(runs.size) + rows
+    tail_places = 2 * np.searchsorted(runs, view.offsets[1:]) + np.arange(len(view))
+    starts = np.empty(2 * runs.size + len(view), dtype=np.int64)
+    ends = np.empty_like(starts)
+    starts[lead_places], ends[lead_places] = leads
+    starts[lead_places + 1], ends[lead_places + 1] = pieces
+    starts[tail_places], ends[tail_places] = _tails(words, view)
+    sizes = ends - starts
+    text = _decoded(characters[ragged_index(starts, sizes)])
+    text_ends = np.cumsum(sizes)[tail_places].tolist()
+    return (
+        [text[begin:end] for begin, end in zip([0, *text_ends[:-1]], text_ends, strict=True)]
+        if text_ends
+        else []
+    )
 
 
-_Spans = tuple[list[int], list[int]]
+def _decoded(characters: NDArray[np.int32]) -> str:
+    """Code points as a string; with one byte each where that is enough, in a third of the time."""
+    if characters.max(initial=0) < 256:
+        return characters.astype(np.uint8).tobytes().decode("latin-1")
+    return characters.tobytes().decode("utf-32-le", "surrogatepass")
+
+
+_Spans = tuple[Ints, Ints]
 
 
 def _runs(words: WordBatch, view: UnitBatch, space: int) -> tuple[Ints, _Spans, _Spans]:
@@ -136,10 +150,10 @@ def _runs(words: WordBatch, view: UnitBatch, space: int) -> tuple[Ints, _Spans, 
     starts = np.where(joined, leads, starts)
     leads = np.where(meets, space, np.where(joined, lead_ends, leads))
     lead_ends = np.where(meets, space + 1, lead_ends)
-    return runs, (leads.tolist(), lead_ends.tolist()), (starts.tolist(), ends.tolist())
+    return runs, (leads, lead_ends), (starts, ends)
 
 
-def _tails(words: WordBatch, view: UnitBatch, source: str) -> list[str]:
+def _tails(words: WordBatch, view: UnitBatch) -> _Spans:
     """The white space behind the last word of each text, where its place is still in the view."""
     has_words = np.diff(words.offsets) > 0
     begins = words.text_starts[:-1].copy()
@@ -147,5 +161,4 @@ def _tails(words: WordBatch, view: UnitBatch, source: str) -> list[str]:
     begins[has_words] = words.ends[lasts]
     there = np.ones(len(view), dtype=np.bool_)
     there[has_words] = np.isin(lasts, view.places)
-    ends = np.where(there, words.text_starts[1:] - 1, begins)
-    return [source[begin:end] for begin, end in zip(begins.tolist(), ends.tolist(), strict=True)]
+    return begins, np.where(there, words.text_starts[1:] - 1, begins)
