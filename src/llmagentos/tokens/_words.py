@@ -92,7 +92,7 @@ def split_words(
     if source.isascii():  # one byte a character: translate is ten times as fast as a look-up in numpy
         classes = np.frombuffer(source.encode().translate(_ascii_table()), np.uint8)
     else:
-        classes = character_table()[characters]
+        classes = character_table().take(characters)
     starts, ends = _edges(characters, classes)
     sizes = np.fromiter(map(len, texts), np.int64, len(texts)) + 1
     text_starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
@@ -120,28 +120,32 @@ def _edges(
     """Where words begin and end."""
     kinds = classes & CLASS
     joined = np.zeros(len(kinds), np.bool_)  # to the character before
-    plain = characters.max(initial=0) < _FIRST_EXTENDING
-    if not plain:
-        extends = _extending()[characters]
-        # A mark is of the kind of the character that it is on.
-        on = np.maximum.accumulate(np.where(extends, -1, np.arange(len(kinds))))
-        kinds = np.where(extends & (kinds != SPACE) & (on >= 0) & (kinds[on] != SPACE), kinds[on], kinds)
-        joined |= extends
+    wide = np.flatnonzero(characters >= _FIRST_EXTENDING)  # few, where most of the text is Latin
+    marks = wide[_extending().take(characters[wide])]
+    if marks.size:
+        # A mark is of the kind of the character that it is on, the one before its run of marks.
+        begins = np.diff(marks, prepend=-2) != 1
+        on = np.maximum.accumulate(np.where(begins, marks, 0)) - 1
+        takes = (on >= 0) & (kinds[marks] != SPACE) & (kinds[on] != SPACE)
+        kinds[marks[takes]] = kinds[on[takes]]
+        joined[marks] = True
     text, letter = kinds != SPACE, kinds == WORD
     joined[1:] |= letter[1:] & letter[:-1]
     # An apostrophe between letters joins them, and a point between digits.
-    marks = np.flatnonzero((characters == _APOSTROPHES[0]) | (characters == _APOSTROPHES[1]))
-    marks = marks[(marks > 0) & (marks + 1 < len(kinds))]
-    marks = marks[letter[marks - 1] & letter[marks + 1]]
-    for places in (marks, between_digits(characters, classes, ".,")):
+    quotes = np.flatnonzero((characters == _APOSTROPHES[0]) | (characters == _APOSTROPHES[1]))
+    quotes = quotes[(quotes > 0) & (quotes + 1 < len(kinds))]
+    quotes = quotes[letter[quotes - 1] & letter[quotes + 1]]
+    for places in (quotes, between_digits(characters, classes, ".,")):
         joined[places] = joined[places + 1] = True
-    if not plain:
-        joined[1:] |= (characters[:-1] == _JOINER) & (kinds[1:] == PUNCTUATION)
-        places = np.flatnonzero((characters >= _REGIONAL.start) & (characters < _REGIONAL.stop))
-        if places.size:  # flags are pairs of letters, counted from the first of a run
-            run = np.diff(places, prepend=-2) != 1
-            rank = np.arange(places.size) - np.maximum.accumulate(np.where(run, np.arange(places.size), 0))
-            joined[places[rank % 2 == 1]] = True
+    joiners = wide[characters[wide] == _JOINER]
+    joiners = joiners[joiners + 1 < len(kinds)]
+    joined[joiners[kinds[joiners + 1] == PUNCTUATION] + 1] = True
+    letters = characters[wide]
+    flags = wide[(letters >= _REGIONAL.start) & (letters < _REGIONAL.stop)]
+    if flags.size:  # pairs of letters, counted from the first of a run
+        begins = np.diff(flags, prepend=-2) != 1
+        rank = np.arange(flags.size) - np.maximum.accumulate(np.where(begins, np.arange(flags.size), 0))
+        joined[flags[rank % 2 == 1]] = True
     joined[:1] = False
     joined[1:] &= text[:-1]  # nothing is joined to a space
     starts = text & ~joined
