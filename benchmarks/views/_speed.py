@@ -185,7 +185,7 @@ def store(seed: int, configuration: Configuration, folder: Path) -> dict[str, fl
 def encoding(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """Texts a second of `build_store` over those of the tokenizer's `encode_batch`, all cores."""
     os.environ["TOKENIZERS_PARALLELISM"] = "true"
-    texts = paragraphs(configuration["texts"])
+    texts = passages(110, configuration["texts"])
     chinese = [row["text"] for row in read_rows("corpus/zh_modern/modern-60k.jsonl.zst")][: len(texts)]
     cases = {
         "encoding-over-tokenizer": (minilm(), texts),
