@@ -139,7 +139,7 @@ def _contracted_negations(source: str, characters: UInt32[np.ndarray, " C"]) -> 
     if not len(at):
         return ()
     letters = (characters | _LOWER) - ord("a") < 26
-    starts, _ = _runs_around(at - 1, letters)
+    starts = _run_starts(at - 1, letters)
     ends = at + 2
     follows = letters[np.minimum(ends, len(letters) - 1)] & (ends < len(letters))
     found = (starts < at - 1) & ~follows
@@ -217,10 +217,8 @@ def _places(source: str, sign: str) -> Iterator[int]:
         at = source.find(sign, at + 1)
 
 
-def _runs_around(
-    places: Int64[np.ndarray, " K"], inside: Bool[np.ndarray, " C"]
-) -> tuple[Int64[np.ndarray, " K"], Int64[np.ndarray, " K"]]:
-    """Start and end of the run of characters inside that each place is in."""
-    gaps = np.concatenate([[-1], np.flatnonzero(~inside), [len(inside)]])
-    right = np.searchsorted(gaps, places)
-    return gaps[right - 1] + 1, gaps[right]
+def _run_starts(places: Int64[np.ndarray, " K"], inside: Bool[np.ndarray, " C"]) -> Int64[np.ndarray, " K"]:
+    """Where the run of characters inside begins that each place is in."""
+    gaps = np.concatenate([[-1], np.flatnonzero(~inside)])
+    starts: Int64[np.ndarray, " K"] = gaps[np.searchsorted(gaps, places) - 1] + 1
+    return starts

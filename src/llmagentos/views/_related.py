@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmagentos.errors import InputError
-from llmagentos.tokens import TokenBatch
+from llmagentos.tokens import UNIT_START, TokenBatch
 from llmagentos.views._random import Ints
 from llmagentos.views._spelling import WordSpelling
-from llmagentos.views._units import UnitBatch, hash_spans
+from llmagentos.views._units import UnitBatch, concatenated, hash_spans
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -92,16 +92,10 @@ def _sample(store: WordSource, max_words: int) -> TokenBatch:
     for first in range(0, total, _CHUNK):
         indices = np.arange(first, min(first + _CHUNK, total)) * step % total
         batches.append(store.batch(indices))
-        read += int(np.count_nonzero(batches[-1].flags & 1))
+        read += int(np.count_nonzero(batches[-1].flags & UNIT_START))
         if read >= max_words:
             break
-    ends = np.cumsum([0, *(batch.tokens.size for batch in batches)])
-    starts = [batch.offsets[:-1] + end for batch, end in zip(batches, ends[:-1], strict=True)]
-    return TokenBatch(
-        tokens=np.concatenate([np.empty(0, np.int32), *(batch.tokens for batch in batches)]),
-        offsets=np.concatenate([*starts, ends[-1:]]),
-        flags=np.concatenate([np.empty(0, np.uint8), *(batch.flags for batch in batches)]),
-    )
+    return concatenated(batches)
 
 
 def _vocabulary(units: UnitBatch, spelling: WordSpelling) -> tuple[Ints, list[str], NDArray[np.bool_]]:

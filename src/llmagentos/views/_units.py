@@ -5,6 +5,7 @@ once, at the end, by one gather. A new word (a replacement, a typing error) is a
 pool that remembers which unit of the text it stands for, so a view can always be explained.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -267,6 +268,19 @@ class UnitBatch:
         ids[positions] = self.pool.starts.size + np.arange(positions.size)
         pool = self.pool.extended(tokens, lengths, self.ids[positions])
         return UnitBatch(pool=pool, ids=ids, places=self.places, offsets=self.offsets)
+
+
+def concatenated(batches: Sequence[TokenBatch]) -> TokenBatch:
+    """One batch of all texts, in order; without any batch, one of no texts."""
+    if len(batches) == 1:
+        return batches[0]
+    ends = np.cumsum([0, *(batch.tokens.size for batch in batches)], dtype=np.int64)
+    starts = [batch.offsets[:-1] + end for batch, end in zip(batches, ends[:-1], strict=True)]
+    return TokenBatch(
+        tokens=np.concatenate([np.empty(0, np.int32), *(batch.tokens for batch in batches)]),
+        offsets=np.concatenate([*starts, ends[-1:]]),
+        flags=np.concatenate([np.empty(0, np.uint8), *(batch.flags for batch in batches)]),
+    )
 
 
 def ragged_index(starts: Ints, sizes: Ints) -> Ints:
