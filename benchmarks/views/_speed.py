@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
+from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from benchmarks._figures import Configuration
@@ -155,15 +156,16 @@ def store(seed: int, configuration: Configuration, folder: Path) -> dict[str, fl
         views = Views(built, ViewsConfig(**{"preset": "dropout", "dictionary": str(dictionary)} | amounts))
         steps = len(built) // BATCH
 
-        def run(epoch: int) -> None:
-            for step in range(epoch * steps, (epoch + 1) * steps):
-                _, rows = batch_at(step, batch_size=BATCH, size=len(built), seed=seed)
+        def run(epoch: int, batches: Sequence[NDArray[np.int64]]) -> None:
+            for rows in batches:
                 views.views(rows, seed=seed, epoch=epoch, max_tokens=MAX_TOKENS)
 
         found = []
         for epoch in range(epochs):
+            of_epoch = range(epoch * steps, (epoch + 1) * steps)
+            batches = [batch_at(step, batch_size=BATCH, size=len(built), seed=seed)[1] for step in of_epoch]
             busy = time.process_time()
-            seconds = _seconds(partial(run, epoch))
+            seconds = _seconds(partial(run, epoch, batches))
             busy = time.process_time() - busy
             found.append((2 * steps * BATCH / seconds, 2 * steps * BATCH / busy))
         return found

@@ -112,7 +112,7 @@ def test_bounds_hold_and_the_rate_between_them() -> None:
 def test_bounds_are_met_as_far_as_a_text_has_units() -> None:
     offsets = np.array([0, 1, 1, 4])
     eligible = np.array([True, False, True, False])
-    places = drawn(ragged_random(keys(3), offsets), offsets, 0.0, Bounds(2), eligible)
+    places = drawn(ragged_random(keys(3), offsets), offsets, 0.0, Bounds(2), eligible.__getitem__)
     assert places.tolist() == [0, 2]
 
 

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from tokenizers import pre_tokenizers
+from tokenizers import normalizers, pre_tokenizers
 
 from llmagentos.tokens import encode_texts
 from llmagentos.views._spelling import Spelling
@@ -56,8 +56,22 @@ def test_characters_beyond_ascii_survive_byte_level_tokens() -> None:
 
 
 def test_normalised_as_the_tokenizer_sees_it() -> None:
-    assert Spelling(train("wordpiece", ENGLISH)).normalised("\uff26OX") == "fox"
-    assert Spelling(train("bytes", ENGLISH)).normalised("Fox") == "Fox"
+    without_case, with_case = Spelling(train("wordpiece", ENGLISH)), Spelling(train("bytes", ENGLISH))
+    assert without_case.write("", "\uff26OX") == without_case.write("", "fox")
+    assert with_case.write("", "Fox") != with_case.write("", "fox")
+
+
+def test_small_letters_that_a_tokenizer_changes_or_cuts_are_changed_and_cut() -> None:
+    tokenizer = train("bytes", ENGLISH)
+    fox, o, x = (tokenizer.encode(text, add_special_tokens=False).ids for text in ("fox", "o", "x"))
+    assert Spelling(tokenizer).write("", "fox") == fox
+    tokenizer.normalizer = normalizers.Replace("f", "o")
+    assert Spelling(tokenizer).write("", "fx") == tokenizer.encode("ox", add_special_tokens=False).ids
+    tokenizer.normalizer = None
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Split("o", "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    assert Spelling(tokenizer).write("", "ox") == [*o, *x]
 
 
 MIXED = ["high-speed", "don't", "x/y_z", "皇天", "中国人", "カタカナ", "naive皇天"]

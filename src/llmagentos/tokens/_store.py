@@ -105,7 +105,7 @@ class TokenStore:
         offsets = np.concatenate([[0], np.cumsum(lengths)])
         rows = np.repeat(starts - offsets[:-1], lengths) + np.arange(offsets[-1])
         return TokenBatch(
-            tokens=self._tokens[rows].astype(np.int32), offsets=offsets, flags=self._flags[rows]
+            tokens=self._tokens.take(rows).astype(np.int32), offsets=offsets, flags=self._flags.take(rows)
         )
 
 

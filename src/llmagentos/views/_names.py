@@ -40,8 +40,8 @@ class Names:
     def find(self, names: UInts) -> Ints:
         """The number of each name, int64 (K,); -1 for one that was not added."""
         slots = self._slots(names)
-        numbers = self._numbers[slots].astype(np.int64)
-        astray = np.flatnonzero((numbers >= 0) & (self._keys[slots] != names))
+        numbers = self._numbers.take(slots).astype(np.int64)
+        astray = np.flatnonzero((numbers >= 0) & (self._keys.take(slots) != names))
         while astray.size:  # another name has the slot: the next one may have this
             slots[astray] = (slots[astray] + 1) & (self._keys.size - 1)
             numbers[astray] = self._numbers[slots[astray]]
@@ -117,7 +117,7 @@ class SpellingTable:
             numbers = self._names.find(names)
         starts = np.where(numbers > 0, self._ends[numbers - 1], 0)
         lengths = self._ends[numbers] - starts
-        return self._tokens[ragged_index(starts, lengths)], lengths
+        return self._tokens.take(ragged_index(starts, lengths)), lengths
 
     def _add(self, names: UInts, spellings: Sequence[Sequence[int]]) -> None:
         before = len(self._names)

@@ -8,6 +8,7 @@ repeated or masked; they may move with their sentence. Crops are in `_crops.py`;
 word is in `_replacement.py` and `_noise.py`.
 """
 
+from collections.abc import Callable
 from functools import cache
 from math import prod
 from typing import NamedTuple
@@ -35,7 +36,11 @@ UNBOUNDED = Bounds()
 
 
 def drawn(
-    random: UInts, offsets: Ints, rate: float, bounds: Bounds, eligible: NDArray[np.bool_] | None = None
+    random: UInts,
+    offsets: Ints,
+    rate: float,
+    bounds: Bounds,
+    eligible: Callable[[Ints], NDArray[np.bool_]] | None = None,
 ) -> Ints:
     """Draw elements of a ragged array, each with probability `rate`, then as many as the bounds want.
 
@@ -47,16 +52,18 @@ def drawn(
         offsets: int64 (N + 1,), where each row begins.
         rate: 0 to 1.
         bounds: per row.
-        eligible: bool (T,), which elements may be drawn; None for all.
+        eligible: which of some places may be drawn, bool of as many; None for all. Where there are no
+            bounds it is asked about those alone that the rate draws.
 
     Returns:
         int64 (K,), the places of the drawn elements, increasing.
     """
     wanted = chance(random, rate)
+    places = np.flatnonzero(wanted) if bounds == UNBOUNDED else np.arange(random.size)
+    if eligible is not None:
+        places = places[eligible(places)]
     if bounds == UNBOUNDED:
-        places = np.flatnonzero(wanted)
-        return places if eligible is None else places[eligible[places]]
-    places = np.arange(random.size) if eligible is None else np.flatnonzero(eligible)
+        return places
     begins = np.searchsorted(places, offsets)
     rows = np.repeat(np.arange(offsets.size - 1), np.diff(begins))
     num_wanted = np.bincount(rows[wanted[places]], minlength=offsets.size - 1)
@@ -83,8 +90,7 @@ def fit(units: UnitBatch, max_tokens: int) -> UnitBatch:
 
 def num_fitting(units: UnitBatch, starts: Ints, sizes: Ints, max_tokens: int) -> Ints:
     """How many of the `sizes` units from `starts` fit into max_tokens; at least one of any."""
-    ends = np.zeros(units.ids.size + 1, dtype=np.int64)
-    np.cumsum(units.pool.lengths[units.ids], out=ends[1:])
+    ends = units.token_ends
     last = np.searchsorted(ends, ends[starts] + max_tokens, side="right") - 1
     fitting: Ints = np.minimum(sizes, last - starts)
     return fitting
@@ -109,7 +115,10 @@ def reorder_sentences(units: UnitBatch, rate: float, keys: UInts, bounds: Bounds
     moving = drawn(ragged_random(subkeys(keys, 0), offsets), offsets, rate, bounds)
     order = np.arange(starts.size)
     rows = np.repeat(np.arange(len(units)), np.diff(offsets))[moving]
-    order[moving] = moving[np.lexsort((ragged_random(subkeys(keys, 1), offsets)[moving], rows))]
+    random = ragged_random(subkeys(keys, 1), offsets)[moving]
+    # One number for the text and 40 random bits sorts in half the time of two numbers.
+    by_text = (rows.astype(np.uint64) << np.uint64(40)) + (random >> np.uint64(24))
+    order[moving] = moving[np.argsort(by_text, kind="stable")]
     moved = units.gathered(ragged_index(starts[order], sizes[order]), units.offsets)
     # What stands between two sentences stays there.
     new_starts = np.cumsum(sizes[order]) - sizes[order]
@@ -141,7 +150,8 @@ def swap(units: UnitBatch, rate: float, keys: UInts, bounds: Bounds = UNBOUNDED)
     rows = np.repeat(np.arange(len(units)), np.diff(np.searchsorted(left, units.offsets)))
     odd = (left - first[rows]) & 1 != 0
     if bounds == UNBOUNDED:
-        left, rows, odd = left[~odd], rows[~odd], odd[~odd]
+        even = np.flatnonzero(~odd)
+        left, rows, odd = left[even], rows[even], odd[even]
     pool, here, there = units.pool, units.ids[left], units.ids[left + 1]
     # Both have a space in front or none has: "it" and "'s" are not exchanged. A text begins without.
     spaced = (pool.first_traits(there) ^ pool.first_traits(here)) & (SPACED | BLANK)
@@ -178,8 +188,7 @@ def delete(units: UnitBatch, rate: float, keys: UInts, bounds: Bounds = UNBOUNDE
     Returns:
         N texts.
     """
-    eligible = ~units.pool.protected[units.ids]
-    gone = drawn(ragged_random(keys, units.offsets), units.offsets, rate, bounds, eligible)
+    gone = drawn(ragged_random(keys, units.offsets), units.offsets, rate, bounds, units.unprotected)
     return _without(units, gone, keys)
 
 
@@ -213,7 +222,11 @@ def repeat(units: UnitBatch, rate: float, keys: UInts, bounds: Bounds = UNBOUNDE
         to a share of the text, here each word decides for itself).
     """
     pool = units.pool
-    eligible = ~pool.protected[units.ids] & (pool.last_traits(units.ids) & WORD != 0)
+
+    def eligible(places: Ints) -> NDArray[np.bool_]:
+        words: NDArray[np.bool_] = pool.last_traits(units.ids[places]) & WORD != 0
+        return units.unprotected(places) & words
+
     again = drawn(ragged_random(keys, units.offsets), units.offsets, rate, bounds, eligible)
     copies = np.ones(units.ids.size, dtype=np.int64)
     copies[again] = 2
@@ -272,13 +285,13 @@ def mask_spans(
     edges = np.zeros(units.ids.size + 1, dtype=np.int64)
     np.add.at(edges, np.clip(begins, units.offsets[rows], units.offsets[rows + 1]), 1)
     np.subtract.at(edges, np.clip(begins + lengths, units.offsets[rows], units.offsets[rows + 1]), 1)
-    hidden = (np.cumsum(edges[:-1]) > 0) & ~units.pool.protected[units.ids]
+    hidden = (np.cumsum(edges[:-1]) > 0) & ~units.pool.protected.take(units.ids)
     if bounds == UNBOUNDED:
         places = np.flatnonzero(hidden)
     else:  # units in the spans have the smaller numbers, so they are drawn first
         random = ragged_random(subkeys(keys, 2), units.offsets) >> np.uint64(1)
         random |= (~hidden).astype(np.uint64) << np.uint64(63)
-        places = drawn(random, units.offsets, 0.5, bounds, ~units.pool.protected[units.ids])
+        places = drawn(random, units.offsets, 0.5, bounds, units.unprotected)
     if mask_token is None:
         return _without(units, places, keys)
     lengths = units.pool.lengths[units.ids[places]]

@@ -79,7 +79,7 @@ class Replacement:
         random = ragged_random(keys, units.offsets)
         # Without bounds only the drawn words are looked up.
         places = np.flatnonzero(chance(random, rate)) if bounds == UNBOUNDED else np.arange(units.ids.size)
-        places = places[~pool.protected[units.ids[places]]]
+        places = places[units.unprotected(places)]
         spans = units.ids[places]
         found = self._names.find(hash_spans(pool.tokens, pool.starts[spans], pool.lengths[spans]))
         known = np.flatnonzero(found >= 0)
@@ -90,7 +90,7 @@ class Replacement:
             places, found = places[some], found[some]
         chosen = self._first[found] + integers(mix(random[places]), self._counts[found])
         lengths = self._lengths[chosen]
-        tokens = self._tokens[ragged_index(self._starts[chosen], lengths)]
+        tokens = self._tokens.take(ragged_index(self._starts[chosen], lengths))
         return units.changed(places, tokens, lengths, max_unit_tokens)
 
 

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from llmagentos.tokens import UNSPACED, WordBatch, character_classes
+from llmagentos.tokens import UNIT_START, UNSPACED, WordBatch, character_classes
 from llmagentos.tokens import WORD as WORD_CLASS
 from llmagentos.views._random import Ints
 from llmagentos.views._traits import WORD
@@ -57,8 +57,11 @@ def character_traits() -> NDArray[np.uint8]:
 
 def units_of(words: WordBatch) -> UnitBatch:
     """The words of N texts as units whose tokens are characters, N rows."""
+    flags = np.zeros(words.characters.size, dtype=np.uint8)
+    flags[words.starts] = UNIT_START
     pool = UnitPool(
         tokens=words.characters,
+        flags=flags,
         starts=words.starts,
         lengths=words.ends - words.starts,
         protected=words.protected,

@@ -7,6 +7,7 @@ pool that remembers which unit of the text it stands for, so a view can always b
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +26,7 @@ class UnitPool:
 
     Attributes:
         tokens: int32 (T,).
+        flags: uint8 (T,), UNIT_START and PROTECTED of each token.
         starts: int64 (P,), first token of each span.
         lengths: int64 (P,), number of tokens, >= 1.
         protected: bool (P,), never deleted, replaced, repeated, noised or masked.
@@ -35,6 +37,7 @@ class UnitPool:
     """
 
     tokens: NDArray[np.int32]
+    flags: NDArray[np.uint8]
     starts: Ints
     lengths: Ints
     protected: NDArray[np.bool_]
@@ -55,13 +58,13 @@ class UnitPool:
 
     def first_traits(self, spans: Ints) -> NDArray[np.uint8]:
         """Traits of the first token of each span: how it is joined to what stands before it."""
-        traits: NDArray[np.uint8] = self.traits[self.tokens[self.starts[spans]]]
+        traits: NDArray[np.uint8] = self.traits.take(self.tokens.take(self.starts.take(spans)))
         return traits
 
     def last_traits(self, spans: Ints) -> NDArray[np.uint8]:
         """Traits of the last token of each span: what it is (the first may be a lone space)."""
-        last = self.tokens[self.starts[spans] + self.lengths[spans] - 1]
-        traits: NDArray[np.uint8] = self.traits[last]
+        last = self.tokens.take(self.starts.take(spans) + self.lengths.take(spans) - 1)
+        traits: NDArray[np.uint8] = self.traits.take(last)
         return traits
 
     def extended(self, tokens: NDArray[np.int32], lengths: Ints, stands_for: Ints) -> "UnitPool":
@@ -76,18 +79,22 @@ class UnitPool:
             The pool with K more spans; the first new id is the old number of spans.
         """
         first = np.cumsum(lengths) - lengths
+        protected = self.protected.take(stands_for)
+        flags = np.repeat(protected.view(np.uint8) * np.uint8(PROTECTED), lengths)
+        flags[first] |= np.uint8(UNIT_START)
         return UnitPool(
             tokens=np.concatenate([self.tokens, tokens]),
+            flags=np.concatenate([self.flags, flags]),
             starts=np.concatenate([self.starts, first + self.tokens.size]),
             lengths=np.concatenate([self.lengths, lengths]),
-            protected=np.concatenate([self.protected, self.protected[stands_for]]),
-            sentences=np.concatenate([self.sentences, self.sentences[stands_for]]),
+            protected=np.concatenate([self.protected, protected]),
+            sentences=np.concatenate([self.sentences, self.sentences.take(stands_for)]),
             stands_for=np.concatenate([self.stands_for, self.origins(stands_for)]),
             traits=self.traits,
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class UnitBatch:
     """N texts as rows of unit ids.
 
@@ -124,16 +131,17 @@ class UnitBatch:
         Returns:
             N rows; ids are 0, 1, 2, ... in the order of the text.
         """
-        starts = np.flatnonzero(batch.flags & UNIT_START)
+        starts = np.flatnonzero((batch.flags & np.uint8(UNIT_START)).view(np.bool_))
         offsets = np.searchsorted(starts, batch.offsets).astype(np.int64)
         lengths = np.diff(starts, append=batch.tokens.size)
         if max_unit_tokens is not None:
             np.minimum(lengths, max_unit_tokens, out=lengths)
-        flags = batch.flags[starts]
+        flags = batch.flags.take(starts)
         if traits is None:
             traits = np.full(int(batch.tokens.max(initial=0)) + 1, WORD, dtype=np.uint8)
         pool = UnitPool(
             tokens=batch.tokens,
+            flags=batch.flags & np.uint8(UNIT_START | PROTECTED),
             starts=starts,
             lengths=lengths,
             protected=(flags & PROTECTED) != 0,
@@ -150,17 +158,24 @@ class UnitBatch:
         Returns:
             N texts; a sentence starts where the sentence number changes and at the start of a text.
         """
-        lengths = self.pool.lengths[self.ids]
-        ends = np.cumsum(lengths)
-        starts = ends - lengths
-        total = int(ends[-1]) if ends.size else 0
-        index = np.repeat(self.pool.starts[self.ids] - starts, lengths)
-        index += np.arange(total)
-        flags = np.repeat(self.pool.protected[self.ids].view(np.uint8) * np.uint8(PROTECTED), lengths)
-        flags[starts] |= np.uint8(UNIT_START)
-        flags[starts[self.sentence_starts()]] |= np.uint8(SENTENCE_START)
-        offsets = np.concatenate([np.zeros(1, dtype=np.int64), ends])[self.offsets]
-        return TokenBatch(tokens=self.pool.tokens[index], offsets=offsets, flags=flags)
+        ends = self.token_ends
+        index = np.repeat(self.pool.starts.take(self.ids) - ends[:-1], np.diff(ends))
+        index += np.arange(index.size)
+        flags = self.pool.flags.take(index)
+        flags[ends[self.sentence_starts()]] |= np.uint8(SENTENCE_START)
+        return TokenBatch(tokens=self.pool.tokens.take(index), offsets=ends[self.offsets], flags=flags)
+
+    @cached_property
+    def token_ends(self) -> Ints:
+        """int64 (U + 1,): 0, and how many tokens there are up to each unit."""
+        ends = np.zeros(self.ids.size + 1, dtype=np.int64)
+        np.cumsum(self.pool.lengths.take(self.ids), out=ends[1:])
+        return ends
+
+    def unprotected(self, positions: Ints) -> NDArray[np.bool_]:
+        """Which of the units at some positions may be changed, bool of as many."""
+        free: NDArray[np.bool_] = ~self.pool.protected.take(self.ids.take(positions))
+        return free
 
     def sentence_starts(self) -> Ints:
         """Where the sentence number changes, which it also does between two texts.
@@ -168,7 +183,7 @@ class UnitBatch:
         Returns:
             int64 (number of sentences,), positions in `ids`.
         """
-        sentences = self.pool.sentences[self.ids]
+        sentences = self.pool.sentences.take(self.ids)
         new = np.ones(sentences.size, dtype=np.bool_)
         np.not_equal(sentences[1:], sentences[:-1], out=new[1:])
         return np.flatnonzero(new)
@@ -183,8 +198,8 @@ class UnitBatch:
         Returns:
             N' rows.
         """
-        ids = self.ids[positions]
-        places = ids if self.places is self.ids else self.places[positions]
+        ids = self.ids.take(positions)
+        places = ids if self.places is self.ids else self.places.take(positions)
         return UnitBatch(pool=self.pool, ids=ids, places=places, offsets=offsets)
 
     def select(self, keep: NDArray[np.bool_]) -> "UnitBatch":
@@ -317,7 +332,7 @@ def hash_spans(tokens: NDArray[np.int32], starts: Ints, lengths: Ints) -> UInts:
     if not starts.size:
         return np.empty(0, dtype=np.uint64)
     first = np.cumsum(lengths) - lengths
-    values = tokens[ragged_index(starts, lengths)].astype(np.uint64)
+    values = tokens.take(ragged_index(starts, lengths)).astype(np.uint64)
     place = np.arange(values.size) - np.repeat(first, lengths)
     values += (place.astype(np.uint64) + np.uint64(1)) * GAMMA
     return mix(np.add.reduceat(mix(values), first))
