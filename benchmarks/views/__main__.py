@@ -91,7 +91,7 @@ def store(seed: int, configuration: Configuration, folder: Path) -> dict[str, fl
         )
     ],
     data=[*TECHDOCS, "corpus/zh_modern/modern-60k.jsonl.zst"],
-    configuration={"texts": 30_000, "rounds": 3, "taken": "median of the rounds' ratios"},
+    configuration={"texts": 30_000, "rounds": 5, "taken": "median of the rounds' ratios"},
     quick={"texts": 2_048, "rounds": 3},
 )
 def encoding(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:

@@ -233,8 +233,8 @@ def _encoding_ratio(
     some = documents(texts)
 
     def alone() -> None:
-        for first in range(0, len(texts), 2_048):  # as many as build_store encodes at once
-            encodings = tokenizer.encode_batch(list(texts[first : first + 2_048]), add_special_tokens=False)
+        for first in range(0, len(texts), 1_024):  # as many as build_store encodes at once
+            encodings = tokenizer.encode_batch(list(texts[first : first + 1_024]), add_special_tokens=False)
             for one in encodings:
                 _ = one.ids
 

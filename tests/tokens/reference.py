@@ -107,15 +107,24 @@ def inside_sentence(text: str, start: int) -> bool:
 
 WHOLES = (
     r"(?a:(?:https?|ftp|file)://[!-~]+|\bwww\.[!-~]+|(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]+)",
-    r"(?s:```.*?```|``[^`\n]+``|`[^`\n]+`)",
+    r"(?s:```.*?```)|(?<!`)(?:`[^`\n]+`|``(?:(?!'')(?!\n[ \t\r]*\n)[^`])+``)(?!`)",
 )
-CONTRACTED = r"(?<![A-Za-z])[A-Za-z]+[nN]['’][tT](?![A-Za-z])"
 
 
 def matches(patterns: Sequence[str], text: str) -> Iterator[tuple[int, int]]:
     """Where any of the patterns stands, each by one search over the whole text."""
     for pattern in patterns:
         yield from (match.span() for match in re.finditer(pattern, text))
+
+
+def contracted(text: str) -> Iterator[tuple[int, int]]:
+    """Where words end in n't."""
+    for match in re.finditer("[nN]['’ʼ][tT]", text):
+        start, end = match.span()
+        while start and kind(text[start - 1]) == "word":
+            start -= 1
+        if start < match.start() and (end == len(text) or kind(text[end]) != "word"):
+            yield start, end
 
 
 def phrase_spans(text: str, phrase: str) -> Iterator[tuple[int, int]]:
@@ -142,7 +151,7 @@ def protected(text: str, phrases: Sequence[str] = ()) -> list[bool]:
     digit = [unicodedata.category(c)[0] == "N" for c in text]
     marked = [digit[place] or c in "不没沒无無非未别別莫勿毋否" for place, c in enumerate(text)]
     for place in range(1, len(text) - 1):
-        marked[place] |= text[place] in ".,:/-" and digit[place - 1] and digit[place + 1]
+        marked[place] |= text[place] in ".,:/-٫٬" and digit[place - 1] and digit[place + 1]
     start = 0
     for end in range(len(text) + 1):
         if end == len(text) or kind(text[end]) != "word":
@@ -150,7 +159,7 @@ def protected(text: str, phrases: Sequence[str] = ()) -> list[bool]:
             if word.isascii() and word.lower() in NEGATIONS:
                 marked[start:end] = [True] * (end - start)
             start = end + 1
-    spans = list(matches((*WHOLES, CONTRACTED), text))
+    spans = [*matches(WHOLES, text), *contracted(text)]
     for phrase in phrases:
         spans += phrase_spans(text, phrase)
     for start, end in spans:

@@ -158,6 +158,25 @@ def test_negations_digits_addresses_and_code_are_protected(tokenizer: Tokenizer)
         assert word not in words
 
 
+@pytest.mark.parametrize(
+    ("text", "protected"),
+    [
+        ("See ``a_b(c)\n  + d`` now", "a _ b ( c ) + d"),
+        ("See ``a b\n\nc d`` now", ""),
+        ("So ``quoted'' and ``quoted again'' it is", ""),
+        ("Between `one` and `two` ends", "one two"),
+        ("Is `` a'b `` code", "a ' b"),
+        ("I donʼt and don’t", "donʼt don ’ t"),
+        ("٣٫١٤ and 3.14", "٣ ٫ ١٤ 3 . 14"),
+    ],
+)
+def test_what_code_and_apostrophes_are(text: str, protected: str) -> None:
+    tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    words = [word.strip("` ") for word in words_of(text, tokenizer, PROTECTED)]
+    assert " ".join(filter(None, words)) == protected
+
+
 def test_a_negation_that_the_tokenizer_cuts_is_protected_as_a_whole() -> None:
     characters = "abcdefghijklmnopqrstuvwxyz"
     vocabulary = {"[UNK]": 0} | {c: i + 1 for i, c in enumerate(characters)}

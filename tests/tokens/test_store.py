@@ -117,7 +117,7 @@ def test_several_chunks(tmp_path: Path, letters: Tokenizer) -> None:
     seen: list[StoreProgress] = []
     store = build_store(iter(documents(texts)), letters, tmp_path / "store", on_progress=seen.append)
     assert equal(store.batch(np.arange(len(store))), encode_texts([t for t in texts if t], letters))
-    assert [progress.num_documents for progress in seen] == [1536, 3072, 3750]
+    assert [progress.num_documents for progress in seen] == [768, 1536, 2304, 3072, 3750]
     assert seen[-1].num_tokens == store.num_tokens
 
 

@@ -4,7 +4,7 @@ Text is tokenised once; every later view is index arithmetic over these arrays (
 Takes a `Corpus` (or any texts) and a tokenizer, gives a `TokenStore`.
 """
 
-from llmagentos.tokens._batch import PROTECTED, SENTENCE_START, UNIT_START, TokenBatch
+from llmagentos.tokens._batch import PROTECTED, SENTENCE_START, UNIT_START, TokenBatch, ragged_index
 from llmagentos.tokens._characters import PUNCTUATION, SPACE, UNSPACED, WORD, character_classes
 from llmagentos.tokens._config import TokensConfig
 from llmagentos.tokens._encode import encode_texts
@@ -30,6 +30,7 @@ __all__ = [
     "character_classes",
     "encode_texts",
     "mark_units",
+    "ragged_index",
     "split_words",
     "train_tokenizer",
 ]

@@ -42,3 +42,23 @@ class TokenBatch:
     def lengths(self) -> Int64[np.ndarray, " N"]:
         """int64 (N,), tokens of each text."""
         return np.diff(self.offsets)
+
+
+def ragged_index(starts: Int64[np.ndarray, " R"], sizes: Int64[np.ndarray, " R"]) -> Int64[np.ndarray, " S"]:
+    """Indices of several runs, one after another.
+
+    Args:
+        starts: int64 (R,).
+        sizes: int64 (R,), >= 0.
+
+    Returns:
+        int64 (sum of sizes,).
+
+    Example:
+        >>> ragged_index(np.array([5, 0]), np.array([3, 2])).tolist()
+        [5, 6, 7, 0, 1]
+    """
+    ends = np.cumsum(sizes)
+    index: Int64[np.ndarray, " S"] = np.repeat(starts - (ends - sizes), sizes)
+    index += np.arange(index.size)
+    return index

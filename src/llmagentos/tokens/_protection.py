@@ -9,13 +9,14 @@ texts they took 30 ms a million characters of technical English, a tenth of the 
 
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain
 from typing import Final
 
 import numpy as np
 from jaxtyping import Bool, Int64, UInt8, UInt32
 
+from llmagentos.tokens._batch import ragged_index
 from llmagentos.tokens._characters import CLASS, DIGIT, NEGATION, WORD, between_digits
 
 # Addresses are ASCII: in Chinese and Japanese the sentence goes on behind one without a space. The
@@ -23,7 +24,18 @@ from llmagentos.tokens._characters import CLASS, DIGIT, NEGATION, WORD, between_
 _ADDRESS: Final = re.compile(
     r"(?:https?|ftp|file)://[!-~]+|\bwww\.[!-~]+|(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]+", re.ASCII
 )
-_CODE: Final = re.compile(r"```.*?```|``[^`\n]+``|`[^`\n]+`", re.DOTALL)
+# As in CommonMark as many quotes end code as begin it. In double quotes it may go over a line end, as
+# reStructuredText is wrapped; ``quoted'' is how LaTeX quotes, no code.
+# Every branch begins with the quote and looks back behind it, so that quotes alone are looked at.
+_CODE: Final = re.compile(
+    r"```.*?```"
+    r"|`(?<!``)`(?!`)(?:[^`'\n]++|'(?!')|\n(?![ \t\r]*\n))++``(?!`)"
+    r"|`(?<!``)(?!`)[^`\n]++`(?!`)",
+    re.DOTALL,
+)
+# Between digits: 3.14, 1,000, 12:30, 2026-11-25, 1/2, and Arabic's decimal and thousands separators.
+_NUMBER_SIGNS: Final = ".,:/-\u066b\u066c"
+_APOSTROPHES: Final = "'\u2019\u02bc"
 
 NEGATIONS: Final = frozenset(
     (
@@ -44,7 +56,7 @@ for _word in NEGATIONS:
     _BY_LENGTH_AND_INITIAL[len(_word), ord(_word[0])] = True
 _LOWER: Final = np.uint32(0x20)
 
-_Spans = Iterable[tuple[int, int]]
+_Spans = Int64[np.ndarray, "K 2"]
 
 
 def whole_spans(
@@ -52,7 +64,7 @@ def whole_spans(
     text_starts: Int64[np.ndarray, " N+1"],
     classes: UInt8[np.ndarray, " C"],
     protect: Sequence[str] = (),
-) -> list[tuple[int, int]]:
+) -> _Spans:
     """Addresses, code, and words and phrases of the user: they are protected, and no sentence ends inside.
 
     Args:
@@ -62,20 +74,22 @@ def whole_spans(
         protect: words and phrases of the user, see `TokensConfig.protect`.
 
     Returns:
-        First character and end of each.
+        int64 (W, 2), first character and end of each.
     """
-    return [
-        *_addresses(source),
-        *_code(source, text_starts),
-        *_phrases(protect, source, text_starts, classes),
-    ]
+    found = (
+        _addresses(source),
+        _code(source, text_starts),
+        _phrases(protect, source, text_starts, classes),
+    )
+    edges = chain.from_iterable(chain.from_iterable(found))
+    return np.fromiter(edges, np.int64).reshape(-1, 2)
 
 
 def within(spans: _Spans, number: int) -> Bool[np.ndarray, " C"]:
     """Which of `number` characters have another one of their span before them."""
     inside = np.zeros(number, bool)
-    for start, end in spans:
-        inside[start + 1 : end] = True
+    starts, ends = spans.T
+    inside[ragged_index(starts + 1, ends - starts - 1)] = True
     return inside
 
 
@@ -97,23 +111,25 @@ def protected_characters(
         bool (C,).
     """
     marked = (classes & (DIGIT | NEGATION)) > 0
-    marked[between_digits(characters, classes, ".,:/-")] = True  # 3.14, 1,000, 12:30, 2026-11-25
-    spans: tuple[_Spans, ...] = (
-        _negations(characters, classes),
-        _contracted_negations(source, characters),
-        wholes,
-    )
-    for some in spans:
-        for start, end in some:
-            marked[start:end] = True
+    marked[between_digits(characters, classes, _NUMBER_SIGNS)] = True
+    words = _words(classes)
+    negations = _negations(characters, *words), _contracted_negations(source, characters, *words)
+    starts, ends = np.concatenate([*negations, wholes]).T
+    marked[ragged_index(starts, ends - starts)] = True
     return marked
 
 
-def _negations(characters: UInt32[np.ndarray, " C"], classes: UInt8[np.ndarray, " C"]) -> _Spans:
-    """First character and end of every word that is an English negation."""
+def _words(classes: UInt8[np.ndarray, " C"]) -> tuple[Int64[np.ndarray, " W"], Int64[np.ndarray, " W"]]:
+    """First character and end of every run of letters and digits of a script with spaces."""
     letters = np.concatenate([[False], classes & CLASS == WORD, [False]])
     edges = np.flatnonzero(letters[1:] != letters[:-1])
-    starts, ends = edges[::2], edges[1::2]
+    return edges[::2], edges[1::2]
+
+
+def _negations(
+    characters: UInt32[np.ndarray, " C"], starts: Int64[np.ndarray, " W"], ends: Int64[np.ndarray, " W"]
+) -> _Spans:
+    """Which words are English negations."""
     short = ends - starts <= _LONGEST
     starts, ends = starts[short], ends[short]
     initials = np.minimum(characters[starts] | _LOWER, 127)
@@ -126,24 +142,24 @@ def _negations(characters: UInt32[np.ndarray, " C"], classes: UInt8[np.ndarray, 
         # Letters that are not ASCII become 255, which is no letter of any negation.
         keys |= np.where(inside, np.minimum(letter, 255), 0).astype(np.uint64) << np.uint64(8 * place)
     found = _NEGATION_KEYS[np.searchsorted(_NEGATION_KEYS[:-1], keys)] == keys
-    return zip(starts[found].tolist(), ends[found].tolist(), strict=True)
+    return np.stack([starts[found], ends[found]], axis=1)
 
 
-def _contracted_negations(source: str, characters: UInt32[np.ndarray, " C"]) -> _Spans:
+def _contracted_negations(
+    source: str,
+    characters: UInt32[np.ndarray, " C"],
+    starts: Int64[np.ndarray, " W"],
+    ends: Int64[np.ndarray, " W"],
+) -> _Spans:
     """Words such as don't and WON’T."""
-    at = np.flatnonzero(characters == ord("'"))
-    if not source.isascii():
-        at = np.sort(np.concatenate([at, np.flatnonzero(characters == ord("’"))]))
+    signs = _APOSTROPHES[:1] if source.isascii() else _APOSTROPHES
+    at = np.sort(np.concatenate([np.flatnonzero(characters == ord(sign)) for sign in signs]))
     at = at[(at > 1) & (at < len(characters) - 1)]
     at = at[(characters[at - 1] | _LOWER == ord("n")) & (characters[at + 1] | _LOWER == ord("t"))]
-    if not len(at):
-        return ()
-    letters = (characters | _LOWER) - ord("a") < 26
-    starts = _run_starts(at - 1, letters)
-    ends = at + 2
-    follows = letters[np.minimum(ends, len(letters) - 1)] & (ends < len(letters))
-    found = (starts < at - 1) & ~follows
-    return zip(starts[found].tolist(), ends[found].tolist(), strict=True)
+    first = starts[np.searchsorted(starts, at - 1, side="right") - 1]
+    found = (first < at - 1) & (ends[np.searchsorted(ends, at + 1, side="right")] == at + 2)
+    spans: _Spans = np.stack([first, at + 2], axis=1)[found]
+    return spans
 
 
 def _addresses(source: str) -> Iterator[tuple[int, int]]:
@@ -161,7 +177,7 @@ def _addresses(source: str) -> Iterator[tuple[int, int]]:
 
 
 def _code(source: str, text_starts: Int64[np.ndarray, " N+1"]) -> Iterator[tuple[int, int]]:
-    """Code between back quotes, which may go over lines but not over texts."""
+    """Code between back quotes, never over the end of a text."""
     starts = text_starts.tolist()
     at = source.find("`")
     while at >= 0:
@@ -215,10 +231,3 @@ def _places(source: str, sign: str) -> Iterator[int]:
     while at >= 0:
         yield at
         at = source.find(sign, at + 1)
-
-
-def _run_starts(places: Int64[np.ndarray, " K"], inside: Bool[np.ndarray, " C"]) -> Int64[np.ndarray, " K"]:
-    """Where the run of characters inside begins that each place is in."""
-    gaps = np.concatenate([[-1], np.flatnonzero(~inside)])
-    starts: Int64[np.ndarray, " K"] = gaps[np.searchsorted(gaps, places) - 1] + 1
-    return starts

@@ -98,7 +98,9 @@ def split_words(
     text_starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(sizes)])
     offsets = np.searchsorted(starts, text_starts)
     num_words = np.diff(offsets)
-    wholes = whole_spans(source, text_starts, classes, protect) if sentences or protection else []
+    wholes = np.empty((0, 2), np.int64)
+    if sentences or protection:
+        wholes = whole_spans(source, text_starts, classes, protect)
     if sentences:
         # ICU takes no lone surrogates, which broken text may have.
         readable = source if source.isascii() else _SURROGATE.sub("\ufffd", source)

@@ -11,8 +11,8 @@ from typing import TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from llmagentos.tokens import ragged_index
 from llmagentos.views._random import Ints, UInts
-from llmagentos.views._units import ragged_index
 
 _SMALLEST = 1 << 10
 # 72 bytes each where a spelling has three tokens: 19 MB. The long tail of a large corpus has no end.

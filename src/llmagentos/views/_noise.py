@@ -10,13 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from llmagentos.tokens import ragged_index
 from llmagentos.views._misspelling import Misspeller
 from llmagentos.views._names import SpellingTable
 from llmagentos.views._operations import UNBOUNDED, Bounds, drawn
 from llmagentos.views._random import Ints, UInts, mix, ragged_random
 from llmagentos.views._spelling import Spelling
 from llmagentos.views._traits import WORD
-from llmagentos.views._units import UnitBatch, hash_spans, ragged_index
+from llmagentos.views._units import UnitBatch, hash_spans
 
 
 class Misspelling(Protocol):

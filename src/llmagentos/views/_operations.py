@@ -16,9 +16,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from llmagentos.tokens import ragged_index
 from llmagentos.views._random import Ints, UInts, chance, integers, ragged_random, subkeys, uniform
 from llmagentos.views._traits import BLANK, SPACED, WORD
-from llmagentos.views._units import NEW_PLACE, UnitBatch, ragged_index
+from llmagentos.views._units import NEW_PLACE, UnitBatch
 
 # Spans as in SpanBERT: geometric with p = 0.2, of at most 10 units, so of 3.8 in the mean.
 _SPAN_END, _LONGEST_SPAN = 0.2, 10

@@ -13,11 +13,12 @@ from pathlib import Path
 import numpy as np
 
 from llmagentos.errors import InputError
+from llmagentos.tokens import ragged_index
 from llmagentos.views._names import Names
 from llmagentos.views._operations import UNBOUNDED, Bounds, drawn
 from llmagentos.views._random import UInts, chance, integers, mix, ragged_random
 from llmagentos.views._spelling import WordSpelling
-from llmagentos.views._units import UnitBatch, hash_spans, ragged_index
+from llmagentos.views._units import UnitBatch, hash_spans
 
 RelatedWords = Mapping[str, Sequence[str]]
 

@@ -12,11 +12,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from llmagentos.tokens import UNIT_START, UNSPACED, WordBatch, character_classes
+from llmagentos.tokens import UNIT_START, UNSPACED, WordBatch, character_classes, ragged_index
 from llmagentos.tokens import WORD as WORD_CLASS
 from llmagentos.views._random import Ints
 from llmagentos.views._traits import WORD
-from llmagentos.views._units import NEW_PLACE, UnitBatch, UnitPool, ragged_index
+from llmagentos.views._units import NEW_PLACE, UnitBatch, UnitPool
 
 _SPACE: Final = 0x20
 _UNSPACED: Final = 8

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from llmagentos.tokens import PROTECTED, SENTENCE_START, UNIT_START, TokenBatch
+from llmagentos.tokens import PROTECTED, SENTENCE_START, UNIT_START, TokenBatch, ragged_index
 from llmagentos.views._random import GAMMA, Ints, UInts, mix
 from llmagentos.views._traits import WORD
 
@@ -296,26 +296,6 @@ def concatenated(batches: Sequence[TokenBatch]) -> TokenBatch:
         offsets=np.concatenate([*starts, ends[-1:]]),
         flags=np.concatenate([np.empty(0, np.uint8), *(batch.flags for batch in batches)]),
     )
-
-
-def ragged_index(starts: Ints, sizes: Ints) -> Ints:
-    """Indices of several runs, one after another.
-
-    Args:
-        starts: int64 (R,).
-        sizes: int64 (R,), >= 0.
-
-    Returns:
-        int64 (sum of sizes,).
-
-    Example:
-        >>> ragged_index(np.array([5, 0]), np.array([3, 2])).tolist()
-        [5, 6, 7, 0, 1]
-    """
-    ends = np.cumsum(sizes)
-    index = np.repeat(starts - (ends - sizes), sizes)
-    index += np.arange(index.size)
-    return index
 
 
 def hash_spans(tokens: NDArray[np.int32], starts: Ints, lengths: Ints) -> UInts:
