@@ -33,7 +33,7 @@ IDS = "time of nlpaug 1.1.11 and the tokenizer over ours, text to token ids of t
     quick={"texts": 1000, "rounds": 3},
 )
 def strings(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
-    """Strings in, strings out, beside nlpaug and EDA."""
+    """Strings in, strings out, beside nlpaug and EDA; dictionaries are read before, on both sides."""
     from benchmarks.views import _speed
 
     return _speed.strings(seed, configuration, folder)

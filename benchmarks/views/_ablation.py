@@ -73,7 +73,7 @@ LABELS = {
     "character-noise": "typing errors in 10% of the words",
     "repetition": "20% of the words said twice (`sentence`)",
     "span-masking": "15% hidden in spans",
-    "crop": "two crops of 10-50% (`crop`)",
+    "crop": "two crops of 10-50%, each anywhere (`crop`)",
     "crop-adjacent": "... side by side",
     "crop-overlapping": "... with something in common",
     "span": "two crops of 30-80% (`span`)",

@@ -17,7 +17,7 @@ def test_one_row_a_variant_and_one_column_a_metric_of_what_was_measured() -> Non
         "| views | irc MRR@10 | irc STS-B |",
         "|---|---|---|",
         "| BM25 | 13.6 |  |",
-        "| two crops of 10-50% (`crop`) | 15.8 ± 0.5 | 76.0 |",
+        "| two crops of 10-50%, each anywhere (`crop`) | 15.8 ± 0.5 | 76.0 |",
     ]
 
 

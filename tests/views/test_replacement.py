@@ -11,6 +11,7 @@ from llmagentos.tokens import encode_texts
 from llmagentos.views import read_dictionary, write_dictionary
 from llmagentos.views._replacement import Replacement
 from llmagentos.views._spelling import Spelling
+from llmagentos.views._traits import token_traits
 from llmagentos.views._units import UnitBatch
 
 from ..tokens.conftest import minilm
@@ -38,6 +39,19 @@ def test_words_are_replaced_whole_and_keep_their_space(kind: str) -> None:
             assert tokenizer.decode(tokens) in candidates
         else:
             assert tokens in [tokenizer.encode(text).ids for text in candidates]
+
+
+def test_words_behind_a_line_end_are_replaced_and_the_line_end_stays() -> None:
+    texts = ["a dog\nfox runs\n\n  fox\n", "the lazy fox"]
+    tokenizer = train("bytes", ENGLISH + texts)
+    units = UnitBatch.from_tokens(encode_texts(texts, tokenizer), traits=token_traits(tokenizer))
+    replacement = Replacement({"fox": ["tree"], "lazy": ["dog"]}, Spelling(tokenizer))
+    view = replacement.apply(units, 1.0, keys(2), max_unit_tokens=512).to_tokens()
+    expected = encode_texts(["a dog\ntree runs\n\n  tree\n", "the dog tree"], tokenizer)
+    assert view.tokens.tolist() == expected.tokens.tolist()
+    assert (
+        view.offsets.tolist() == expected.offsets.tolist() and view.flags.tolist() == expected.flags.tolist()
+    )
 
 
 def test_words_are_matched_as_the_tokenizer_sees_them(english: MemoryStore) -> None:

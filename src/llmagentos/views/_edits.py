@@ -171,7 +171,8 @@ class _Spelled:
         if unit == 0:
             return " "
         before = int(self._pool.starts[unit + self._first - 1] + self._pool.lengths[unit + self._first - 1])
-        return "".join(map(chr, self._pool.tokens[before:start].tolist()))
+        gap = "".join(map(chr, self._pool.tokens[before:start].tolist()))
+        return gap[len(gap.rstrip()) :]  # behind what was cut off from the word before
 
 
 def _follow(

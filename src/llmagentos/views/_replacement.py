@@ -16,9 +16,10 @@ from llmagentos.errors import InputError
 from llmagentos.tokens import ragged_index
 from llmagentos.views._names import Names
 from llmagentos.views._operations import UNBOUNDED, Bounds, drawn
-from llmagentos.views._random import UInts, chance, integers, mix, ragged_random
+from llmagentos.views._random import Ints, UInts, chance, integers, mix, ragged_random
 from llmagentos.views._spelling import WordSpelling
-from llmagentos.views._units import UnitBatch, hash_spans
+from llmagentos.views._traits import BLANK, SPACED
+from llmagentos.views._units import UnitBatch, UnitPool, hash_spans
 
 RelatedWords = Mapping[str, Sequence[str]]
 
@@ -82,17 +83,40 @@ class Replacement:
         places = np.flatnonzero(chance(random, rate)) if bounds == UNBOUNDED else np.arange(units.ids.size)
         places = places[units.unprotected(places)]
         spans = units.ids[places]
-        found = self._names.find(hash_spans(pool.tokens, pool.starts[spans], pool.lengths[spans]))
+        starts, lengths = pool.starts[spans], pool.lengths[spans]
+        blanks = _leading_blanks(pool, starts, lengths)
+        found = self._names.find(hash_spans(pool.tokens, starts + blanks, lengths - blanks))
         known = np.flatnonzero(found >= 0)
-        places, found = places[known], found[known]
+        places, found, starts, blanks = places[known], found[known], starts[known], blanks[known]
         if bounds != UNBOUNDED:
             offsets = np.searchsorted(places, units.offsets).astype(np.int64)
             some = drawn(random[places], offsets, rate, bounds)
-            places, found = places[some], found[some]
+            places, found, starts, blanks = places[some], found[some], starts[some], blanks[some]
         chosen = self._first[found] + integers(mix(random[places]), self._counts[found])
         lengths = self._lengths[chosen]
         tokens = self._tokens.take(ragged_index(self._starts[chosen], lengths))
+        if blanks.any():
+            ends = np.cumsum(blanks + lengths)
+            both = np.empty(int(ends[-1]), dtype=np.int32)
+            both[ragged_index(ends - lengths - blanks, blanks)] = pool.tokens[ragged_index(starts, blanks)]
+            both[ragged_index(ends - lengths, lengths)] = tokens
+            tokens, lengths = both, blanks + lengths
         return units.changed(places, tokens, lengths, max_unit_tokens)
+
+
+def _leading_blanks(pool: UnitPool, starts: Ints, lengths: Ints) -> Ints:
+    """How many tokens of white space each span begins with, before the space that its word brings."""
+    blanks = np.zeros(starts.size, dtype=np.int64)
+    left = np.flatnonzero(lengths > 1)
+    while left.size:
+        there = starts[left] + blanks[left]
+        here, following = pool.traits[pool.tokens[there]], pool.traits[pool.tokens[there + 1]]
+        # A lone space in front of white space is a part of it.
+        blank = (here & BLANK != 0) | ((here & SPACED != 0) & (following & (SPACED | BLANK) != 0))
+        left = left[blank]
+        blanks[left] += 1
+        left = left[blanks[left] < lengths[left] - 1]
+    return blanks
 
 
 def _spelled(spelling: WordSpelling, marker: str, words: str) -> tuple[int, ...]:
