@@ -105,10 +105,39 @@ def inside_sentence(text: str, start: int) -> bool:
     return (initials or word in MAY_END) and following[0].isupper() and following not in BEGIN_SENTENCES
 
 
-WHOLES = (
-    r"(?a:(?:https?|ftp|file)://[!-~]+|\bwww\.[!-~]+|(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]+)",
-    r"(?s:```.*?```)|(?<!`)(?:`[^`\n]+`|``(?:(?!'')(?!\n[ \t\r]*\n)[^`])+``)(?!`)",
-)
+ADDRESS = r"(?a:(?:https?|ftp|file)://[!-~]+|\bwww\.[!-~]+|(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]+)"
+
+
+def code_spans(text: str) -> Iterator[tuple[int, int]]:
+    """Code between back quotes, found character by character."""
+    place = 0
+    while place < len(text):
+        end = -1
+        if text.startswith("```", place) and text.find("```", place + 3) >= 0:
+            end = text.find("```", place + 3) + 3
+        elif text[place] == "`" and not text[:place].endswith("`"):
+            end = inline_code_end(text, place)
+        if end >= 0:
+            yield place, end
+        place = max(place + 1, end)
+
+
+def inline_code_end(text: str, start: int) -> int:
+    """Where code ends that one or two back quotes begin; -1 where they begin none."""
+    runs = [match.span() for match in re.finditer("`+", text) if match.start() >= start]
+    begin = runs[0][1]
+    width = begin - start
+    for end, behind in runs[1:]:
+        if width == 2 and behind - end == 1:
+            continue
+        content = text[begin:end]
+        padded = content[0] == content[-1] == " " and "\n" not in content
+        tight = not (content[0].isspace() or content[-1].isspace())
+        broken = "\n" in content if width == 1 else re.search(r"\n[ \t\r]*\n", content)
+        followed = width == 2 and re.match("[0-9A-Za-z_]", text[behind : behind + 1])
+        fits = behind - end == width <= 2 and (padded or tight) and not broken and not followed
+        return behind if fits else -1
+    return -1
 
 
 def matches(patterns: Sequence[str], text: str) -> Iterator[tuple[int, int]]:
@@ -159,7 +188,7 @@ def protected(text: str, phrases: Sequence[str] = ()) -> list[bool]:
             if word.isascii() and word.lower() in NEGATIONS:
                 marked[start:end] = [True] * (end - start)
             start = end + 1
-    spans = [*matches(WHOLES, text), *contracted(text)]
+    spans = [*matches([ADDRESS], text), *code_spans(text), *contracted(text)]
     for phrase in phrases:
         spans += phrase_spans(text, phrase)
     for start, end in spans:
@@ -171,7 +200,8 @@ def flags(text: str, spans: Sequence[Span], phrases: Sequence[str] = ()) -> list
     """UNIT_START = 1, SENTENCE_START = 2 and PROTECTED = 4 of each token."""
     result = [0] * len(spans)
     marked, starts = protected(text, phrases), sentence_starts(text)
-    wholes = [*matches(WHOLES, text), *(span for phrase in phrases for span in phrase_spans(text, phrase))]
+    wholes = [*matches([ADDRESS], text), *code_spans(text)]
+    wholes += [span for phrase in phrases for span in phrase_spans(text, phrase)]
     starts = [start for start in starts if not any(first < start < end for first, end in wholes)]
     before = None
     for unit in units(text, spans):

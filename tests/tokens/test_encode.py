@@ -163,7 +163,11 @@ def test_negations_digits_addresses_and_code_are_protected(tokenizer: Tokenizer)
     [
         ("See ``a_b(c)\n  + d`` now", "a _ b ( c ) + d"),
         ("See ``a b\n\nc d`` now", ""),
-        ("So ``quoted'' and ``quoted again'' it is", ""),
+        ("So ``quoted'' and ``quoted again'' it is (``so'') or (``not'')", "not"),
+        ("Between ``\nlines and `` more `and` ``", "more and"),
+        ("Between ``\n- lines\n- here: `` ends", ""),
+        ("``a`b`` and ``''.join(x)`` and `` `n `` is", "a b ' ' . join ( x ) n"),
+        ("`so' and `so' and ` so ` is", "so"),
         ("Between `one` and `two` ends", "one two"),
         ("Is `` a'b `` code", "a ' b"),
         ("I donʼt and don’t", "donʼt don ’ t"),

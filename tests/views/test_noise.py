@@ -65,7 +65,7 @@ def test_each_changed_word_has_one_edit_and_every_kind_occurs(kind: str) -> None
     assert min(kinds.values()) > 0.1 * kinds.total()
     # Only words are misspelt: punctuation, and what is protected, stays.
     changed = noisy.ids != units.ids
-    assert not units.pool.protected[units.ids[changed]].any()
+    assert not units.pool.protected(units.ids[changed]).any()
     assert all(any(c.isalpha() for c in words_of(units, spelling)[k]) for k in np.flatnonzero(changed)[:60])
 
 

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from llmagentos.errors import InputError
-from llmagentos.views import Spelling, learn_related_words
+from llmagentos.views import Spelling, ViewsConfig, learn_related_words
+from llmagentos.views._source import StringSource
 
 from .conftest import MemoryStore, train
 
 
-def made_up_store(sentences: int = 4000) -> MemoryStore:
+def made_up_texts(sentences: int = 4000) -> list[str]:
     """Subject, verb, object, where the words of a pair stand in the same places."""
     random = np.random.default_rng(0)
     pairs = {
@@ -29,6 +30,11 @@ def made_up_store(sentences: int = 4000) -> MemoryStore:
         for name, words in pairs.items():
             text = text.replace(name, words[random.integers(2)])
         texts.append(text)
+    return texts
+
+
+def made_up_store(sentences: int = 4000) -> MemoryStore:
+    texts = made_up_texts(sentences)
     return MemoryStore(texts, train("wordpiece", texts[:100], 300))
 
 
@@ -42,6 +48,16 @@ def test_words_that_stand_in_the_same_places_are_related() -> None:
     assert all("not" not in others and "7" not in others for others in related.values())
     assert all(word in related[other] for word, others in related.items() for other in others)
     assert learn_related_words(store, Spelling(store.tokenizer), min_words=1000) == related
+
+
+def test_protected_words_of_plain_strings_are_no_related_words() -> None:
+    texts = [text.replace("dog", "not") for text in made_up_texts()]
+    recipe = ViewsConfig(preset="dropout", word_replacement=0.1).resolved()
+    source = StringSource(texts, recipe, protect=["paris"])
+    related = learn_related_words(source, source.spelling, min_words=1000)
+    known = {*related, *(word for words in related.values() for word in words)}
+    assert {"meat", "bone", "towers", "bridges"} <= known
+    assert not known & {"not", "paris", "7"}
 
 
 def test_a_small_corpus_is_refused(english: MemoryStore) -> None:

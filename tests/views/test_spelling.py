@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 import pytest
-from tokenizers import normalizers, pre_tokenizers
+from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
 from llmagentos.tokens import encode_texts
 from llmagentos.views._spelling import Spelling
@@ -67,6 +67,10 @@ def test_small_letters_that_a_tokenizer_changes_or_cuts_are_changed_and_cut() ->
     assert Spelling(tokenizer).write("", "fox") == fox
     tokenizer.normalizer = normalizers.Replace("f", "o")
     assert Spelling(tokenizer).write("", "fx") == tokenizer.encode("ox", add_special_tokens=False).ids
+    tokenizer.normalizer = normalizers.Replace("fo", "o")  # a rule for two letters
+    assert Spelling(tokenizer).write("", "fox") == tokenizer.encode("fox", add_special_tokens=False).ids
+    tokenizer.normalizer = normalizers.Replace("zzqj", "o")  # and one that no word of the vocabulary shows
+    assert Spelling(tokenizer).write("", "zzqj") == o
     tokenizer.normalizer = None
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [pre_tokenizers.Split("o", "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False)]
@@ -108,3 +112,15 @@ def test_what_goes_on_without_a_space_keeps_its_mark_apart_from_the_word() -> No
     # What the tokenizer cuts off from the letter before it does not go on.
     for word in ("天", "-タ"):
         assert spelling.write("##", word) == tokenizer.encode(f"カ{word}", add_special_tokens=False).ids[1:]
+
+
+def test_what_ends_a_word_is_no_part_of_it() -> None:
+    tokenizer = Tokenizer(models.BPE(unk_token="<unk>", end_of_word_suffix="</w>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    trainer = trainers.BpeTrainer(special_tokens=["<unk>"], end_of_word_suffix="</w>", show_progress=False)
+    tokenizer.train_from_iterator(["the lazy fox and the dog"], trainer)
+    spelling = Spelling(tokenizer)
+    for word in ("fox", "fax", "tehe"):
+        ids = tokenizer.encode(word).ids
+        assert spelling.read(ids) == ("", word) and spelling.write("", word) == ids
+    assert "fox" in spelling.vocabulary

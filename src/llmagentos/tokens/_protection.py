@@ -24,13 +24,17 @@ from llmagentos.tokens._characters import CLASS, DIGIT, NEGATION, WORD, between_
 _ADDRESS: Final = re.compile(
     r"(?:https?|ftp|file)://[!-~]+|\bwww\.[!-~]+|(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]+", re.ASCII
 )
-# As in CommonMark as many quotes end code as begin it. In double quotes it may go over a line end, as
-# reStructuredText is wrapped; ``quoted'' is how LaTeX quotes, no code.
-# Every branch begins with the quote and looks back behind it, so that quotes alone are looked at.
+# Three back quotes begin code up to the next three. One or two begin code up to the next one or two, with no
+# space inside at either end, as in reStructuredText, or with one at both, as in Markdown; two may go over
+# line ends. So neither LaTeX's ``quotes'' nor stray ones make code of all that is between them. Every
+# branch begins with the quote and looks back behind it, so that the search stops at quotes alone; all is
+# possessive, so that it is linear.
 _CODE: Final = re.compile(
     r"```.*?```"
-    r"|`(?<!``)`(?!`)(?:[^`'\n]++|'(?!')|\n(?![ \t\r]*\n))++``(?!`)"
-    r"|`(?<!``)(?!`)[^`\n]++`(?!`)",
+    r"|`(?<!``)`(?!`)(?:"
+    r"(?=\S)(?:[^`\n]++|`(?<!``)(?!`)|\n(?![ \t\r]*\n))++(?<!\s)|(?= )(?:[^`\n]++|`(?<!``)(?!`))++(?<= )"
+    r")``(?![`0-9A-Za-z_])"
+    r"|`(?<!``)(?!`)(?:(?=\S)[^`\n]++(?<!\s)|(?= )[^`\n]++(?<= ))`(?!`)",
     re.DOTALL,
 )
 # Between digits: 3.14, 1,000, 12:30, 2026-11-25, 1/2, and Arabic's decimal and thousands separators.

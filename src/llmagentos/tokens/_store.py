@@ -32,8 +32,9 @@ from llmagentos.tokens._batch import TokenBatch
 from llmagentos.tokens._encode import mark_encodings
 
 # Texts tokenised together: enough to keep the tokenizer's threads busy, and few enough for the arrays of
-# their marks to stay in the cache (56 us a text of 110 words; 2,048 texts take 66). Where texts are long the
-# characters bound it: tokens with their spans take some 60 bytes a character, and there are two chunks.
+# their marks to stay in the cache (a text of 110 words took 56 us, with 2,048 at once 66). Where texts are
+# long the characters bound it: tokens with their spans take some 60 bytes a character, and there are two
+# chunks at a time.
 _CHUNK_TEXTS = 1_024
 _CHUNK_CHARACTERS = 1_000_000
 

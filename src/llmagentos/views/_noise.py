@@ -105,19 +105,19 @@ class TokenMisspelling:
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._spelling = Spelling(tokenizer)
-        self._misspeller = Misspeller(self._spelling.vocabulary())
+        self._misspeller = Misspeller(self._spelling.vocabulary)
         self._table = SpellingTable()
 
     def __call__(
         self, tokens: NDArray[np.int32], starts: Ints, lengths: Ints, random: UInts
     ) -> tuple[NDArray[np.int32], Ints]:
         """See `Misspelling`."""
-        # The lowest one of the random bits: half the errors in a word are the same, a quarter are a second
-        # one, and so on. So frequent words have many misspellings, and few have to be made for rare words,
-        # most of the words there are: of 1,016,000 words drawn in a first epoch over 40,000 passages 58,000
-        # were new; with 8 equally likely ones a word 74,000. Making one takes half as long as a whole view.
-        which = random & (~random + np.uint64(1))
-        names = mix(hash_spans(tokens, starts, lengths) + which)
+        # Half the errors in a word are its first misspelling, a quarter its second one, and so on. So
+        # frequent words have many, and few have to be made for rare words, which most words are: of 1,016,000
+        # words drawn in a first epoch over 40,000 passages 58,000 were new; with 8 equally likely
+        # misspellings a word 74,000. Making one takes half as long as a whole view.
+        lowest_bit = random & (~random + np.uint64(1))
+        names = mix(hash_spans(tokens, starts, lengths) + lowest_bit)
 
         def spell(missing: Ints) -> list[list[int]]:
             spans = zip(starts[missing].tolist(), lengths[missing].tolist(), strict=True)

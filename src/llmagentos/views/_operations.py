@@ -161,7 +161,7 @@ def swap(units: UnitBatch, rate: float, keys: UInts, bounds: Bounds = UNBOUNDED)
         alike
         & (pool.sentences[here] == pool.sentences[there])
         & (pool.last_traits(here) & pool.last_traits(there) & WORD != 0)
-        & ~(pool.protected[here] | pool.protected[there])  # or an address would be torn apart
+        & ~(pool.protected(here) | pool.protected(there))  # or an address would be torn apart
     )
     left, rows, odd = left[possible], rows[possible], odd[possible]
     if bounds != UNBOUNDED:
@@ -286,7 +286,7 @@ def mask_spans(
     edges = np.zeros(units.ids.size + 1, dtype=np.int64)
     np.add.at(edges, np.clip(begins, units.offsets[rows], units.offsets[rows + 1]), 1)
     np.subtract.at(edges, np.clip(begins + lengths, units.offsets[rows], units.offsets[rows + 1]), 1)
-    hidden = (np.cumsum(edges[:-1]) > 0) & ~units.pool.protected.take(units.ids)
+    hidden = (np.cumsum(edges[:-1]) > 0) & ~units.pool.protected(units.ids)
     if bounds == UNBOUNDED:
         places = np.flatnonzero(hidden)
     else:  # units in the spans have the smaller numbers, so they are drawn first

@@ -116,7 +116,8 @@ def _vocabulary(units: UnitBatch, spelling: WordSpelling) -> tuple[Ints, list[st
     number_of = np.full(names.size, -1, dtype=np.int64)
     numbers: dict[str, int] = {}
     eligible: list[bool] = []
-    for unit_type in frequent.tolist():
+    protected = pool.protected(first[frequent]).tolist()
+    for unit_type, is_protected in zip(frequent.tolist(), protected, strict=True):
         unit = first[unit_type]
         start = pool.starts[unit]
         read = spelling.read(pool.tokens[start : start + pool.lengths[unit]].tolist())
@@ -127,7 +128,7 @@ def _vocabulary(units: UnitBatch, spelling: WordSpelling) -> tuple[Ints, list[st
             # isalpha() is false for the vowel signs of Indic scripts, so any letter makes a word.
             is_word = any(char.isalpha() for char in word) and not any(char.isdigit() for char in word)
             whole = not any(char.isspace() or char == "|" for char in word)
-            eligible.append(is_word and whole and word == word.lower() and not pool.protected[unit])
+            eligible.append(is_word and whole and word == word.lower() and not is_protected)
         number_of[unit_type] = numbers[word]
     return number_of[inverse], list(numbers), np.array(eligible, dtype=np.bool_)
 

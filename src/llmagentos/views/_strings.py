@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from llmagentos.tokens import UNIT_START, UNSPACED, WordBatch, character_classes, ragged_index
+from llmagentos.tokens import PROTECTED, UNIT_START, UNSPACED, WordBatch, character_classes, ragged_index
 from llmagentos.tokens import WORD as WORD_CLASS
 from llmagentos.views._random import Ints
 from llmagentos.views._traits import WORD
@@ -58,13 +58,14 @@ def character_traits() -> NDArray[np.uint8]:
 def units_of(words: WordBatch) -> UnitBatch:
     """The words of N texts as units whose tokens are characters, N rows."""
     flags = np.zeros(words.characters.size, dtype=np.uint8)
-    flags[words.starts] = UNIT_START
+    kept = np.flatnonzero(words.protected)
+    flags[ragged_index(words.starts[kept], (words.ends - words.starts)[kept])] = PROTECTED
+    flags[words.starts] |= np.uint8(UNIT_START)
     pool = UnitPool(
         tokens=words.characters,
         flags=flags,
         starts=words.starts,
         lengths=words.ends - words.starts,
-        protected=words.protected,
         sentences=words.sentences,
         stands_for=np.empty(0, dtype=np.int64),
         traits=character_traits(),

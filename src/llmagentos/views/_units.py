@@ -28,10 +28,10 @@ class UnitPool:
 
     Attributes:
         tokens: int32 (T,).
-        flags: uint8 (T,), UNIT_START and PROTECTED of each token.
+        flags: uint8 (T,), UNIT_START and PROTECTED of each token; protected units are never deleted,
+            replaced, repeated, noised or masked.
         starts: int64 (P,), first token of each span.
         lengths: int64 (P,), number of tokens, >= 1.
-        protected: bool (P,), never deleted, replaced, repeated, noised or masked.
         sentences: int64 (P,), number of the sentence, never shared by two texts.
         stands_for: int64 (K,), for each of the last K spans, the new ones, the unit of a text that it
             stands for.
@@ -42,7 +42,6 @@ class UnitPool:
     flags: NDArray[np.uint8]
     starts: Ints
     lengths: Ints
-    protected: NDArray[np.bool_]
     sentences: Ints
     stands_for: Ints
     traits: NDArray[np.uint8]
@@ -57,6 +56,11 @@ class UnitPool:
         own = spans.copy()
         own[spans >= self.num_own] = self.stands_for[spans[spans >= self.num_own] - self.num_own]
         return own
+
+    def protected(self, spans: Ints) -> NDArray[np.bool_]:
+        """Which spans are protected, bool of as many."""
+        protected: NDArray[np.bool_] = self.flags.take(self.starts.take(spans)) & PROTECTED != 0
+        return protected
 
     def first_traits(self, spans: Ints) -> NDArray[np.uint8]:
         """Traits of the first token of each span: how it is joined to what stands before it."""
@@ -81,15 +85,13 @@ class UnitPool:
             The pool with K more spans; the first new id is the old number of spans.
         """
         first = np.cumsum(lengths) - lengths
-        protected = self.protected.take(stands_for)
-        flags = np.repeat(protected.view(np.uint8) * np.uint8(PROTECTED), lengths)
+        flags = np.repeat(self.protected(stands_for).view(np.uint8) * np.uint8(PROTECTED), lengths)
         flags[first] |= np.uint8(UNIT_START)
         return UnitPool(
             tokens=np.concatenate([self.tokens, tokens]),
             flags=np.concatenate([self.flags, flags]),
             starts=np.concatenate([self.starts, first + self.tokens.size]),
             lengths=np.concatenate([self.lengths, lengths]),
-            protected=np.concatenate([self.protected, protected]),
             sentences=np.concatenate([self.sentences, self.sentences.take(stands_for)]),
             stands_for=np.concatenate([self.stands_for, self.origins(stands_for)]),
             traits=self.traits,
@@ -138,7 +140,6 @@ class UnitBatch:
         lengths = np.diff(starts, append=batch.tokens.size)
         if max_unit_tokens is not None:
             np.minimum(lengths, max_unit_tokens, out=lengths)
-        flags = batch.flags.take(starts)
         if traits is None:
             traits = np.full(int(batch.tokens.max(initial=0)) + 1, WORD, dtype=np.uint8)
         pool = UnitPool(
@@ -146,8 +147,7 @@ class UnitBatch:
             flags=batch.flags & np.uint8(UNIT_START | PROTECTED),
             starts=starts,
             lengths=lengths,
-            protected=(flags & PROTECTED) != 0,
-            sentences=np.cumsum((flags & SENTENCE_START) != 0),
+            sentences=np.cumsum((batch.flags.take(starts) & SENTENCE_START) != 0),
             stands_for=np.empty(0, dtype=np.int64),
             traits=traits,
         )
@@ -176,8 +176,7 @@ class UnitBatch:
 
     def unprotected(self, positions: Ints) -> NDArray[np.bool_]:
         """Which of the units at some positions may be changed, bool of as many."""
-        free: NDArray[np.bool_] = ~self.pool.protected.take(self.ids.take(positions))
-        return free
+        return ~self.pool.protected(self.ids.take(positions))
 
     def sentence_starts(self) -> Ints:
         """Where the sentence number changes, which it also does between two texts.
