@@ -149,11 +149,14 @@ def test_a_text_field_that_is_there_twice_is_refused(read: Read, tmp_path: Path)
     ("name", "content"),
     [("a.csv", '"A text of many words", and more of them'), ("b.jsonl", '{"A text of many words": "x"}')],
 )
-def test_texts_where_names_should_be_are_not_shown_whole(read: Read, name: str, content: str) -> None:
+def test_texts_where_names_should_be_are_not_shown_whole(
+    read: Read, tmp_path: Path, name: str, content: str
+) -> None:
     content = content.replace("many", "many\\n " * 5_000 if name == "b.jsonl" else "many\n " * 5_000)
     with pytest.raises(InputError, match="a CSV file lacks its header: put one above them") as caught:
         read(name, content + "\n1,2\n")
-    assert len(str(caught.value)) < 300 and "\n" not in str(caught.value)
+    message = str(caught.value).replace(str(tmp_path), "")
+    assert len(message) < 300 and "\n" not in message
 
 
 @pytest.mark.parametrize(
