@@ -113,28 +113,34 @@ def code_spans(text: str) -> Iterator[tuple[int, int]]:
     place = 0
     while place < len(text):
         end = -1
-        if text.startswith("```", place) and text.find("```", place + 3) >= 0:
-            end = text.find("```", place + 3) + 3
-        elif text[place] == "`" and not text[:place].endswith("`"):
-            end = inline_code_end(text, place)
+        if text[place] == "`" and not text[:place].endswith("`"):
+            runs = [match.span() for match in re.finditer("`+", text) if match.start() >= place]
+            three = [end for start, end in runs if end - start == 3]
+            if runs[0][1] - place == 3:
+                end = three[1] if len(three) > 1 else -1
+            else:
+                end = inline_code_end(text, runs)
         if end >= 0:
             yield place, end
         place = max(place + 1, end)
 
 
-def inline_code_end(text: str, start: int) -> int:
-    """Where code ends that one or two back quotes begin; -1 where they begin none."""
-    runs = [match.span() for match in re.finditer("`+", text) if match.start() >= start]
-    begin = runs[0][1]
+def inline_code_end(text: str, runs: Sequence[Span]) -> int:
+    """Where code ends that the first run, of one or two back quotes, begins; -1 where it begins none."""
+    start, begin = runs[0]
     width = begin - start
+    if width == 1 and re.search(r"[\\0-9A-Za-z]\Z", text[:start]):
+        return -1
     for end, behind in runs[1:]:
         if width == 2 and behind - end == 1:
             continue
         content = text[begin:end]
         padded = content[0] == content[-1] == " " and "\n" not in content
         tight = not (content[0].isspace() or content[-1].isspace())
-        broken = "\n" in content if width == 1 else re.search(r"\n[ \t\r]*\n", content)
-        followed = width == 2 and re.match("[0-9A-Za-z_]", text[behind : behind + 1])
+        broken = re.search(r"\n[ \t\r]*\n", content)
+        followed = (width == 2 or padded) and re.match("[0-9A-Za-z_]", text[behind : behind + 1])
+        opens = re.match(r"\S" if width == 2 else "[0-9A-Za-z]", text[behind : behind + 1])
+        followed = followed or (content[-1] in "([{" and opens)
         fits = behind - end == width <= 2 and (padded or tight) and not broken and not followed
         return behind if fits else -1
     return -1

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from llmagentos.errors import InputError
+from llmagentos.tokens import PROTECTED, encode_texts
 from llmagentos.views import Spelling, ViewsConfig, learn_related_words
 from llmagentos.views._source import StringSource
 
@@ -48,6 +49,15 @@ def test_words_that_stand_in_the_same_places_are_related() -> None:
     assert all("not" not in others and "7" not in others for others in related.values())
     assert all(word in related[other] for word, others in related.items() for other in others)
     assert learn_related_words(store, Spelling(store.tokenizer), min_words=1000) == related
+
+
+def test_a_word_that_stands_in_code_once_is_a_related_word() -> None:
+    store = made_up_store()
+    units = encode_texts(["meat `meat`"], store.tokenizer).flags & PROTECTED
+    assert units.any() and not units.all()
+    texts = ["the cat eats not a `meat` of 7", *made_up_texts()]
+    in_code = MemoryStore(texts, store.tokenizer)
+    assert learn_related_words(in_code, Spelling(store.tokenizer), min_words=1000)["meat"] == ["bone"]
 
 
 def test_protected_words_of_plain_strings_are_no_related_words() -> None:

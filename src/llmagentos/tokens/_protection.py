@@ -25,16 +25,20 @@ _ADDRESS: Final = re.compile(
     r"(?:https?|ftp|file)://[!-~]+|\bwww\.[!-~]+|(?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]+", re.ASCII
 )
 # Three back quotes begin code up to the next three. One or two begin code up to the next one or two, with no
-# space inside at either end, as in reStructuredText, or with one at both, as in Markdown; two may go over
-# line ends. So neither LaTeX's ``quotes'' nor stray ones make code of all that is between them. Every
-# branch begins with the quote and looks back behind it, so that the search stops at quotes alone; all is
-# possessive, so that it is linear.
+# space inside at either end, as in reStructuredText (and then it may go over line ends), or with one at both,
+# as in Markdown. LaTeX's ``quotes'' and accents (\`e) and most stray quotes make no code of what is between
+# them: a quote behind a letter or a backslash opens none, one behind a bracket and before a word closes none.
+# Every branch begins with the quote and looks back behind it, so that the search stops at quotes alone; all
+# is possessive, so that it is linear.
 _CODE: Final = re.compile(
-    r"```.*?```"
+    r"```(?<!````)(?!`).*?(?<!`)```(?!`)"
     r"|`(?<!``)`(?!`)(?:"
-    r"(?=\S)(?:[^`\n]++|`(?<!``)(?!`)|\n(?![ \t\r]*\n))++(?<!\s)|(?= )(?:[^`\n]++|`(?<!``)(?!`))++(?<= )"
-    r")``(?![`0-9A-Za-z_])"
-    r"|`(?<!``)(?!`)(?:(?=\S)[^`\n]++(?<!\s)|(?= )[^`\n]++(?<= ))`(?!`)",
+    r"(?=\S)(?:[^`\n]++|`(?<!``)(?!`)|\n(?![ \t\r]*\n))++(?<!\s)``(?!(?<=[(\[{]``)\S)"
+    r"|(?= )(?:[^`\n]++|`(?<!``)(?!`))++(?<= )``"
+    r")(?![`0-9A-Za-z_])"
+    r"|`(?<![`\\0-9A-Za-z]`)(?!`)(?:"
+    r"(?=\S)(?:[^`\n]++|\n(?![ \t\r]*\n))++(?<!\s)`(?!`|(?<=[(\[{]`)[0-9A-Za-z])"
+    r"|(?= )[^`\n]++(?<= )`(?![`0-9A-Za-z_]))",
     re.DOTALL,
 )
 # Between digits: 3.14, 1,000, 12:30, 2026-11-25, 1/2, and Arabic's decimal and thousands separators.

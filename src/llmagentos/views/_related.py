@@ -116,7 +116,9 @@ def _vocabulary(units: UnitBatch, spelling: WordSpelling) -> tuple[Ints, list[st
     number_of = np.full(names.size, -1, dtype=np.int64)
     numbers: dict[str, int] = {}
     eligible: list[bool] = []
-    protected = pool.protected(first[frequent]).tolist()
+    # Most words of a language stand in code somewhere.
+    times_protected = np.bincount(inverse, weights=pool.protected(np.arange(pool.starts.size)))
+    protected = (2 * times_protected > counts)[frequent].tolist()
     for unit_type, is_protected in zip(frequent.tolist(), protected, strict=True):
         unit = first[unit_type]
         start = pool.starts[unit]

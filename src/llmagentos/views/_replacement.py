@@ -18,7 +18,7 @@ from llmagentos.views._names import Names
 from llmagentos.views._operations import UNBOUNDED, Bounds, drawn
 from llmagentos.views._random import Ints, UInts, chance, integers, mix, ragged_random
 from llmagentos.views._spelling import WordSpelling
-from llmagentos.views._traits import BLANK, SPACED
+from llmagentos.views._traits import BLANK, SPACED, WORD
 from llmagentos.views._units import UnitBatch, UnitPool, hash_spans
 
 RelatedWords = Mapping[str, Sequence[str]]
@@ -112,7 +112,9 @@ def _leading_blanks(pool: UnitPool, starts: Ints, lengths: Ints) -> Ints:
         there = starts[left] + blanks[left]
         here, following = pool.traits[pool.tokens[there]], pool.traits[pool.tokens[there + 1]]
         # A lone space in front of white space is a part of it.
-        blank = (here & BLANK != 0) | ((here & SPACED != 0) & (following & (SPACED | BLANK) != 0))
+        blank = (here & BLANK != 0) | (
+            (here & (SPACED | WORD) == SPACED) & (following & (SPACED | BLANK) != 0)
+        )
         left = left[blank]
         blanks[left] += 1
         left = left[blanks[left] < lengths[left] - 1]

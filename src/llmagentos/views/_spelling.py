@@ -49,7 +49,7 @@ def _sees_letters(step: dict[str, Any] | None) -> bool:
     if step["type"] == "Sequence":
         return any(map(_sees_letters, step.get("normalizers") or step.get("pretokenizers") or ()))
     if step["type"] in ("Replace", "Split"):
-        return re.search("[A-Za-z]", "".join(step["pattern"].values())) is not None
+        return re.search(r"[A-Za-z]|\\\d", "".join(step["pattern"].values())) is not None
     return True
 
 
