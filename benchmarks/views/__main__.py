@@ -73,7 +73,7 @@ def tokens(seed: int, configuration: Configuration, folder: Path) -> dict[str, f
     ],
     data=[*TECHDOCS, SYNONYMS],
     configuration={"texts": 45_000},
-    quick={"texts": 4_096},
+    quick={"texts": 20_480},
 )
 def store(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """Views from a token store."""
@@ -92,7 +92,7 @@ def store(seed: int, configuration: Configuration, folder: Path) -> dict[str, fl
     ],
     data=[*TECHDOCS, "corpus/zh_modern/modern-60k.jsonl.zst"],
     configuration={"texts": 30_000, "rounds": 5, "taken": "median of the rounds' ratios"},
-    quick={"texts": 2_048, "rounds": 3},
+    quick={"texts": 10_240, "rounds": 3},
 )
 def encoding(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """Tokens with units, sentences and protection, beside the tokenizer alone."""
