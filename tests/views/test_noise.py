@@ -35,7 +35,7 @@ def noisy_of(
 ) -> UnitBatch:
     if misspelling is None:
         assert tokenizer is not None
-        misspelling = TokenMisspelling(tokenizer)
+        misspelling = TokenMisspelling(Spelling(tokenizer))
     return add_character_noise(units, rate, keys, max_unit_tokens=max_unit_tokens, misspelling=misspelling)
 
 
@@ -119,11 +119,11 @@ def test_rate_is_the_share_of_words_that_change(english: MemoryStore) -> None:
 
 def test_a_warm_cache_changes_nothing(english: MemoryStore, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = UnitBatch.from_tokens(english.batch(np.arange(4)))
-    warm = TokenMisspelling(english.tokenizer)
+    warm = TokenMisspelling(Spelling(english.tokenizer))
     for seed in range(5):
         noisy_of(texts, 0.7, keys(4, seed), misspelling=warm)
     monkeypatch.setattr("llmagentos.views._names._MOST_SPELLINGS", 3)
-    cold = TokenMisspelling(english.tokenizer)
+    cold = TokenMisspelling(Spelling(english.tokenizer))
     for seed in range(5):
         first = noisy_of(texts, 0.7, keys(4, seed), misspelling=warm).to_tokens()
         assert same(noisy_of(texts, 0.7, keys(4, seed), misspelling=cold).to_tokens(), first)

@@ -4,7 +4,14 @@ Text is tokenised once; every later view is index arithmetic over these arrays (
 Takes a `Corpus` (or any texts) and a tokenizer, gives a `TokenStore`.
 """
 
-from llmagentos.tokens._batch import PROTECTED, SENTENCE_START, UNIT_START, TokenBatch, ragged_index
+from llmagentos.tokens._batch import (
+    PROTECTED,
+    SENTENCE_START,
+    UNIT_START,
+    TokenBatch,
+    concatenated,
+    ragged_index,
+)
 from llmagentos.tokens._characters import PUNCTUATION, SPACE, UNSPACED, WORD, character_classes
 from llmagentos.tokens._config import TokensConfig
 from llmagentos.tokens._encode import encode_texts
@@ -28,6 +35,7 @@ __all__ = [
     "WordBatch",
     "build_store",
     "character_classes",
+    "concatenated",
     "encode_texts",
     "mark_units",
     "ragged_index",

@@ -1,5 +1,6 @@
 """The one shape of text inside the package: a ragged batch of tokens with unit and sentence marks."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -62,3 +63,16 @@ def ragged_index(starts: Int64[np.ndarray, " R"], sizes: Int64[np.ndarray, " R"]
     index: Int64[np.ndarray, " S"] = np.repeat(starts - (ends - sizes), sizes)
     index += np.arange(index.size)
     return index
+
+
+def concatenated(batches: Sequence[TokenBatch]) -> TokenBatch:
+    """One batch of all texts, in order; without any batch, one of no texts."""
+    if len(batches) == 1:
+        return batches[0]
+    ends = np.cumsum([0, *(batch.tokens.size for batch in batches)], dtype=np.int64)
+    starts = [batch.offsets[:-1] + end for batch, end in zip(batches, ends[:-1], strict=True)]
+    return TokenBatch(
+        tokens=np.concatenate([np.empty(0, np.int32), *(batch.tokens for batch in batches)]),
+        offsets=np.concatenate([*starts, ends[-1:]]),
+        flags=np.concatenate([np.empty(0, np.uint8), *(batch.flags for batch in batches)]),
+    )

@@ -8,7 +8,6 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from llmagentos.tokens import ragged_index
 from llmagentos.views._misspelling import Misspeller
@@ -100,11 +99,11 @@ class TokenMisspelling:
     """Misspells words in the tokens of a tokenizer, as it would cut them.
 
     Args:
-        tokenizer: the one that made the tokens; its vocabulary has the letters of the language.
+        spelling: of the tokenizer that made the tokens; its vocabulary has the letters of the language.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._spelling = Spelling(tokenizer)
+    def __init__(self, spelling: Spelling) -> None:
+        self._spelling = spelling
         self._misspeller = Misspeller(self._spelling.vocabulary)
         self._table = SpellingTable()
 

@@ -85,6 +85,9 @@ def fit(units: UnitBatch, max_tokens: int) -> UnitBatch:
         N texts of at most max_tokens tokens.
     """
     starts, sizes = units.offsets[:-1], np.diff(units.offsets)
+    # Short texts fit as a whole, and to know that is cheaper than to look at every unit.
+    if sizes.max(initial=0) * units.pool.lengths.max(initial=0) <= max_tokens:
+        return units
     fitting = num_fitting(units, starts, sizes, max_tokens)
     return units if np.array_equal(fitting, sizes) else units.spans(starts, fitting)
 

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from llmagentos.errors import InputError
-from llmagentos.tokens import UNIT_START, TokenBatch
+from llmagentos.tokens import UNIT_START, TokenBatch, concatenated
 from llmagentos.views._random import Ints
 from llmagentos.views._spelling import WordSpelling
-from llmagentos.views._units import UnitBatch, concatenated, hash_spans
+from llmagentos.views._units import UnitBatch, hash_spans
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array

@@ -61,7 +61,7 @@ class TokenSource:
 
     def __init__(self, store: TextStore, recipe: Recipe) -> None:
         self.store = store
-        self.spelling: WordSpelling = Spelling(store.tokenizer)
+        self.spelling = Spelling(store.tokenizer)
         ids = (store.tokenizer.token_to_id(token) for token in _MASK_TOKENS)
         self.mask_token = next((number for number in ids if number is not None), None)
         asked = recipe.crops or recipe.uses(*OPERATIONS)
@@ -78,11 +78,11 @@ class TokenSource:
 
     def misspelling(self) -> TokenMisspelling:
         """What misspells words, in tokens."""
-        return TokenMisspelling(self.store.tokenizer)
+        return TokenMisspelling(self.spelling)
 
     def spacing(self, recipe: Recipe) -> Spacing | None:
         """What spells words for their places; None where every word is spelled alike in all of them."""
-        spelling = Spelling(self.store.tokenizer)
+        spelling = self.spelling
         if spelling.marker:
             return Spacing(spelling) if recipe.moves or recipe.crops else None
         # Without spaces, only a word that moves may have to go on from another one or not.

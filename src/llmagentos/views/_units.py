@@ -7,7 +7,6 @@ pool that remembers which unit of the text it stands for, so a view can always b
 Where all units are looked up it is with `take`, in two thirds of the time of indexing.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -284,19 +283,6 @@ class UnitBatch:
         ids[positions] = self.pool.starts.size + np.arange(positions.size)
         pool = self.pool.extended(tokens, lengths, self.ids[positions])
         return UnitBatch(pool=pool, ids=ids, places=self.places, offsets=self.offsets)
-
-
-def concatenated(batches: Sequence[TokenBatch]) -> TokenBatch:
-    """One batch of all texts, in order; without any batch, one of no texts."""
-    if len(batches) == 1:
-        return batches[0]
-    ends = np.cumsum([0, *(batch.tokens.size for batch in batches)], dtype=np.int64)
-    starts = [batch.offsets[:-1] + end for batch, end in zip(batches, ends[:-1], strict=True)]
-    return TokenBatch(
-        tokens=np.concatenate([np.empty(0, np.int32), *(batch.tokens for batch in batches)]),
-        offsets=np.concatenate([*starts, ends[-1:]]),
-        flags=np.concatenate([np.empty(0, np.uint8), *(batch.flags for batch in batches)]),
-    )
 
 
 def hash_spans(tokens: NDArray[np.int32], starts: Ints, lengths: Ints) -> UInts:

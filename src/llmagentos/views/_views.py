@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from llmagentos.errors import ConfigError, InputError
-from llmagentos.tokens import TokenBatch
+from llmagentos.tokens import TokenBatch, concatenated
 from llmagentos.views import _operations as operations
 from llmagentos.views._crops import crop_pair
 from llmagentos.views._edits import Explanation, Step, explain
@@ -18,7 +18,7 @@ from llmagentos.views._related import learn_related_words
 from llmagentos.views._replacement import RelatedWords, Replacement, read_dictionary
 from llmagentos.views._source import StringSource, TextStore, TokenSource
 from llmagentos.views._strings import rendered
-from llmagentos.views._units import UnitBatch, concatenated
+from llmagentos.views._units import UnitBatch
 
 # Arrays of so many texts stay in a core's cache, and what every call costs is shared by many texts: five
 # operations ran at 45,000 texts/s with 256 at once, 49,000 with 512 and 46,000 with 1,024.
@@ -309,9 +309,7 @@ class Views:
             )
         else:
             start = "max_tokens"
-            # Most chunks fit as a whole, and to know that is cheaper than to look at every unit.
-            fits = np.diff(texts.offsets).max(initial=0) * texts.pool.lengths.max(initial=0) <= max_tokens
-            a = b = texts if fits else operations.fit(texts, max_tokens)
+            a = b = operations.fit(texts, max_tokens)
 
         def steps(units: UnitBatch, keys: UInts) -> Iterator[Step]:
             yield Step(start, units)
