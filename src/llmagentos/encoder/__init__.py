@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from llmagentos.encoder._config import EncoderConfig
+from llmagentos.encoder._dropout import dropout_mask
 from llmagentos.encoder._encoder import Encoder
 from llmagentos.encoder._folder import Pooling
 from llmagentos.encoder._loading import load_encoder
@@ -17,6 +18,7 @@ __all__ = [
     "Pooling",
     "StaticEncoder",
     "TransformerEncoder",
+    "dropout_mask",
     "load_encoder",
     "static_mean",
 ]

@@ -41,6 +41,18 @@ class Encoder(nn.Module, ABC):
             float32 (N, D), not normalised; an empty text gives a finite vector.
         """
 
+    def micro_batches(self, lengths: Int64[Tensor, " n"]) -> list[Int64[Tensor, " m"]]:
+        """Which texts of a batch go through the encoder at once.
+
+        Args:
+            lengths: int64 (N,), tokens of each text.
+
+        Returns:
+            Row numbers, int64; each of the N in one of them. `forward` works through those of what it is
+            given; training gives it one at a time.
+        """
+        return [torch.arange(len(lengths), device=lengths.device)]
+
     @abstractmethod
     def save(self, folder: Path) -> None:
         """Write weights and tokenizer so that sentence-transformers loads the folder as it is.

@@ -1,10 +1,12 @@
 """Any Hugging Face backbone as an encoder: special tokens, micro-batches and pooling inside.
 
 Texts come ragged and without special tokens, because views are made in token space. Inside, they are
-sorted by length and cut into micro-batches of a token budget, so that little is padded.
+sorted by length and cut into micro-batches of a token budget. A micro-batch goes through the backbone as
+one row without any padding where the backbone can do that, which is found by trying, and else padded to
+its longest text.
 """
 
-from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -12,10 +14,13 @@ import torch
 from jaxtyping import Float32, Int64
 from tokenizers import Tokenizer
 from torch import Tensor, nn
+from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from llmagentos.encoder._attention import packed_attention
 from llmagentos.encoder._encoder import Encoder
 from llmagentos.encoder._folder import Pooling, read_json, write_json, write_modules
+from llmagentos.encoder._packing import Packing
 from llmagentos.encoder._quiet import quiet_transformers
 from llmagentos.encoder._vocabulary import vocabulary_rows
 from llmagentos.errors import ModelError
@@ -36,8 +41,8 @@ class TransformerEncoder(Encoder):
         pooling: `mean` over all tokens with the special ones, `cls` (first) or `lasttoken`.
         max_seq_length: Longest input in tokens with the special ones; longer texts are cut at the end.
             None = what tokenizer and backbone allow.
-        micro_batch_tokens: Token slots, padding included, that go through the backbone at once;
-            1,024 to 65,536 is usual; on a CPU 2,048 stay in the cache (1.5 s
+        micro_batch_tokens: Token slots, special tokens and padding included, that go through the backbone
+            at once; 1,024 to 65,536 is usual; on a CPU 2,048 stay in the cache (1.5 s
             of processor time a batch where 8,192 take 2.1).
         name: For model cards and messages.
 
@@ -102,24 +107,29 @@ class TransformerEncoder(Encoder):
         self.max_seq_length = max_seq_length or _longest(backbone, tokenizer)
         num_special = len(self._prefix) + len(self._suffix)
         self.max_tokens = None if self.max_seq_length is None else max(self.max_seq_length - num_special, 0)
+        self._first_position = _first_position(backbone)
+        self.packs = self._packs_exactly()
+
+    def micro_batches(self, lengths: Int64[Tensor, " n"]) -> list[Int64[Tensor, " m"]]:
+        """Rows that go through the backbone together, longest first. See `Encoder.micro_batches`."""
+        slots = self._slots(lengths)
+        order = slots.argsort(descending=True, stable=True)
+        return _micro_batches(order, slots[order].tolist(), self.micro_batch_tokens, padded=not self.packs)
 
     def forward(self, tokens: Int64[Tensor, " t"], offsets: Int64[Tensor, " n+1"]) -> Float32[Tensor, "n d"]:
         """Pooled last hidden states, float32 (N, D). See `Encoder.forward`.
 
         A text without any token, special ones included, gives zero.
         """
+        h = torch.zeros(len(offsets) - 1, self.dimension, device=tokens.device)
+        rows = self.micro_batches(offsets.diff())
         tokens, offsets = self._with_special_tokens(tokens, offsets)
         lengths = offsets.diff()
-        order = lengths.argsort(descending=True, stable=True)
-        order = order[lengths[order] > 0]
-        h = torch.zeros(len(lengths), self.dimension, device=tokens.device)
-        if not len(order):
+        rows = [kept for batch in rows if len(kept := batch[lengths[batch] > 0])]
+        if not rows:
             return h
-        vectors = [
-            self._embed(tokens, offsets[:-1][rows], lengths[rows])
-            for rows in _micro_batches(order, lengths[order].tolist(), self.micro_batch_tokens)
-        ]
-        return h.index_copy(0, order, torch.cat(vectors))
+        vectors = [self._embed(tokens, offsets[:-1][batch], lengths[batch]) for batch in rows]
+        return h.index_copy(0, torch.cat(rows), torch.cat(vectors))
 
     def save(self, folder: Path) -> None:
         """Write a folder that sentence-transformers and transformers load. See `Encoder.save`."""
@@ -155,19 +165,66 @@ class TransformerEncoder(Encoder):
         result[new] = tokens[old]
         return result, new_offsets
 
+    def _slots(self, lengths: Tensor) -> Tensor:
+        """Tokens with the special ones, of texts of so many tokens."""
+        kept = lengths if self.max_tokens is None else lengths.clamp_max(self.max_tokens)
+        return kept + len(self._prefix) + len(self._suffix)
+
     def _embed(self, tokens: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:
-        """Embeddings of one micro-batch, padded on the right to its longest text."""
+        """Embeddings of one micro-batch, longest text first, none empty."""
+        embed = self._embed_packed if self.packs else self._embed_padded
+        return embed(tokens, starts, lengths).float()
+
+    def _embed_packed(self, tokens: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:
+        """As one row, without padding."""
+        offsets = functional.pad(lengths.cumsum(0), (1, 0))
+        packing = Packing(offsets, int(lengths[0]))
+        positions = packing.positions
+        ids = tokens[positions + torch.repeat_interleave(starts, lengths)]
+        with packed_attention(self.backbone):
+            hidden: Tensor = self.backbone(
+                input_ids=ids[None], position_ids=positions[None] + self._first_position, packing=packing
+            ).last_hidden_state[0]
+        if self.pooling == "cls":
+            return hidden[offsets[:-1]]
+        if self.pooling == "lasttoken":
+            return hidden[offsets[1:] - 1]
+        return torch.segment_reduce(hidden.float(), "mean", lengths=lengths, axis=0, unsafe=True)
+
+    def _embed_padded(self, tokens: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:
+        """Padded on the right to the longest text."""
         grid = torch.arange(int(lengths[0]), device=tokens.device)
         is_token = grid < lengths[:, None]
         ids = tokens[(starts[:, None] + grid).clamp_max_(len(tokens) - 1)].masked_fill_(~is_token, self._pad)
-        hidden = self.backbone(input_ids=ids, attention_mask=is_token.long()).last_hidden_state
+        hidden: Tensor = self.backbone(input_ids=ids, attention_mask=is_token.long()).last_hidden_state
         if self.pooling == "cls":
-            pooled: Tensor = hidden[:, 0]
-        elif self.pooling == "lasttoken":
-            pooled = hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]
+            return hidden[:, 0]
+        if self.pooling == "lasttoken":
+            return hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]
+        return (hidden.float() * is_token[:, :, None]).sum(1) / lengths[:, None]
+
+    @torch.no_grad()
+    def _packs_exactly(self) -> bool:
+        """Whether two texts in one row come out as they do padded: tried, for a model does not say.
+
+        Positions have to be told by `position_ids` alone, and tokens may meet in attention only.
+        """
+        longest = 5 if self.max_seq_length is None else min(5, self.max_seq_length)
+        lengths = torch.tensor([longest, max(longest - 2, 1)])
+        size = self.backbone.config.vocab_size
+        tokens = torch.arange(int(lengths.sum())).add_(7).remainder_(size)
+        starts = torch.tensor([0, longest])
+        trained = self.backbone.training
+        self.backbone.eval()
+        try:
+            packed = self._embed_packed(tokens, starts, lengths)
+        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):
+            return False  # a model that knows no positions, or no attention but its own
         else:
-            pooled = (hidden.float() * is_token[:, :, None]).sum(1) / lengths[:, None]
-        return pooled.float()
+            padded = self._embed_padded(tokens, starts, lengths)
+            return torch.allclose(packed, padded, rtol=1e-4, atol=1e-4 * padded.abs().max().item())
+        finally:
+            self.backbone.train(trained)
 
 
 def special_tokens(tokenizer: Tokenizer, name: str) -> tuple[list[int], list[int]]:
@@ -216,10 +273,12 @@ def _first_position(backbone: PreTrainedModel) -> int:
     return 0
 
 
-def _micro_batches(order: Tensor, lengths: list[int], budget: int) -> Iterator[Tensor]:
-    """Cut rows, longest first, into runs whose padded size stays within the budget."""
-    start = 0
-    while start < len(lengths):
-        stop = start + max(1, budget // lengths[start])
-        yield order[start:stop]
-        start = stop
+def _micro_batches(order: Tensor, slots: list[int], budget: int, *, padded: bool) -> list[Tensor]:
+    """Cut rows, longest first, into runs of at most `budget` slots, but at least one row each."""
+    cuts, used = [0], 0
+    for place, size in enumerate(slots):
+        used += slots[cuts[-1]] if padded else size
+        if used > budget and place > cuts[-1]:
+            cuts.append(place)
+            used = size
+    return [order[start:stop] for start, stop in pairwise([*cuts, len(slots)]) if stop > start]
