@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from llmagentos.tokens import TokenStore
-from llmagentos.training import Budget, Metrics, _train, latest_checkpoint, read_metrics, read_state
+from llmagentos.training import Budget, Metrics, _budget, latest_checkpoint, read_metrics, read_state
 from llmagentos.training._schedule import learning_rate_at
 from llmagentos.views import ViewBatch, Views
 
@@ -33,7 +33,7 @@ def run_on_a_clock(
             clock["steps"] += 1
             return super().views(indices, **arguments)
 
-    monkeypatch.setattr(_train, "time", SimpleNamespace(monotonic=lambda: clock["now"]))
+    monkeypatch.setattr(_budget, "time", SimpleNamespace(monotonic=lambda: clock["now"]))
     options.setdefault("config", replace(CONFIG, batch_size=4, max_tokens=6, max_epochs=8))
     train(
         static(store.tokenizer, 4),

@@ -12,7 +12,7 @@ from llmagentos.encoder import StaticEncoder
 from llmagentos.errors import OutputError, TrainingError
 from llmagentos.training import RunState, _checkpoint, latest_checkpoint, read_state
 from llmagentos.training._checkpoint import load_checkpoint, plain, resumable_state, save_checkpoint
-from llmagentos.training._train import make_optimizer
+from llmagentos.training._optimizer import make_optimizer
 
 from .small import CONFIG, same_weights, static, word_tokenizer
 

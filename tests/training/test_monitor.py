@@ -24,6 +24,9 @@ ROW = Metrics(
     learning_rate=0.001,
     texts_per_second=1e3,
     tokens_per_second=1e4,
+    padding=0.0,
+    flop_utilisation=0.5,
+    recomputed=0.0,
 )
 
 

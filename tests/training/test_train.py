@@ -17,7 +17,7 @@ from llmagentos.training import (
     Budget,
     Metrics,
     TrainingConfig,
-    _train,
+    _optimizer,
     latest_checkpoint,
     read_metrics,
     read_state,
@@ -334,7 +334,7 @@ def test_a_damaged_checkpoint_is_told(store: TokenStore, folder: Path) -> None:
 def test_decay_is_on_matrices_only() -> None:
     encoder = transformer(tiny_bert)
     config = replace(CONFIG, weight_decay=0.1)
-    matrices, vectors = _train.make_optimizer(encoder, config).param_groups
+    matrices, vectors = _optimizer.make_optimizer(encoder, config).param_groups
     assert matrices["weight_decay"] == 0.1 and all(p.ndim >= 2 for p in matrices["params"])
     assert vectors["weight_decay"] == 0.0 and all(p.ndim < 2 for p in vectors["params"])
     trainable = [p for p in encoder.parameters() if p.requires_grad]

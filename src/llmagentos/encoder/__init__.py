@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from llmagentos.encoder._config import EncoderConfig
 from llmagentos.encoder._dropout import dropout_mask
-from llmagentos.encoder._encoder import Encoder
+from llmagentos.encoder._encoder import Encoder, Work
 from llmagentos.encoder._folder import Pooling
 from llmagentos.encoder._loading import load_encoder
 from llmagentos.encoder._static import StaticEncoder, static_mean
@@ -18,6 +18,7 @@ __all__ = [
     "Pooling",
     "StaticEncoder",
     "TransformerEncoder",
+    "Work",
     "dropout_mask",
     "load_encoder",
     "static_mean",

@@ -116,7 +116,7 @@ def _flash(
 
     offsets = packing.offsets.int()
     far = -1 if window is None else window - 1
-    return varlen_attn(
+    attended = varlen_attn(
         query.contiguous(),
         key.contiguous(),
         value.contiguous(),
@@ -128,13 +128,15 @@ def _flash(
         window_size=(far, 0 if causal else far),
         enable_gqa=key.shape[1] != query.shape[1],
     )
+    assert isinstance(attended, Tensor)  # more comes only where it is asked for
+    return attended
 
 
 def _to_rows(x: Tensor, packing: Packing) -> Tensor:
     """(T, H, d) as (R, H, C, d)."""
     rows = packing.rows
     x = x if rows.index is None else x.index_select(0, rows.index)
-    return x.unflatten(0, rows.texts.shape).transpose(1, 2)
+    return x.view(*rows.texts.shape, *x.shape[1:]).transpose(1, 2)
 
 
 def _from_rows(x: Tensor, packing: Packing) -> Tensor:

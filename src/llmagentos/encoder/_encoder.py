@@ -1,12 +1,31 @@
 """The one interface of all encoders: ragged tokens in, one vector a text out."""
 
 from abc import ABC, abstractmethod
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from jaxtyping import Float32, Int64
 from tokenizers import Tokenizer
 from torch import Tensor, nn
+
+from llmagentos.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Work:
+    """What an encoder does for a batch.
+
+    Attributes:
+        tokens: with the special ones.
+        slots: places that are computed, so tokens and padding.
+        flops: floating point operations of the forward and the backward pass, without padding and without
+            anything done twice.
+    """
+
+    tokens: int
+    slots: int
+    flops: float
 
 
 class Encoder(nn.Module, ABC):
@@ -22,12 +41,14 @@ class Encoder(nn.Module, ABC):
         dimension: D, the length of the vectors.
         max_tokens: Longest text in tokens without special tokens; None = any length. Longer texts
             are cut by the encoder.
+        micro_batch_tokens: Slots of a micro-batch, see `micro_batches`; None = everything goes at once.
     """
 
     name: str
     tokenizer: Tokenizer
     dimension: int
     max_tokens: int | None
+    micro_batch_tokens: int | None = None
 
     @abstractmethod
     def forward(self, tokens: Int64[Tensor, " t"], offsets: Int64[Tensor, " n+1"]) -> Float32[Tensor, "n d"]:
@@ -52,6 +73,33 @@ class Encoder(nn.Module, ABC):
             given; training gives it one at a time.
         """
         return [torch.arange(len(lengths), device=lengths.device)]
+
+    def work(self, lengths: Int64[Tensor, " n"]) -> "Work":
+        """What it takes to train on texts of so many tokens.
+
+        Args:
+            lengths: int64 (N,).
+
+        Returns:
+            Tokens, slots and floating point operations.
+        """
+        tokens = int(lengths.sum())
+        return Work(tokens=tokens, slots=tokens, flops=6.0 * tokens * self.dimension)
+
+    def freeze(self, num_layers: int) -> None:
+        """Leave the embeddings and the first layers as they are in training.
+
+        Args:
+            num_layers: of the layers; 0 freezes nothing.
+
+        Raises:
+            ConfigError: the encoder has not more layers than that.
+        """
+        if num_layers:
+            raise ConfigError(
+                f"freeze_layers must be 0 for {self.name}, which has no layers, got {num_layers} "
+                "(training.freeze_layers)"
+            )
 
     @abstractmethod
     def save(self, folder: Path) -> None:

@@ -93,11 +93,10 @@ class Packing:
         key = (dtype, causal, window)
         if key not in self._made:
             allowed = self.rows.allowed(causal=causal, window=window)
-            bias = None
+            self._made[key] = None
             if allowed is not None:
                 zero = torch.zeros((), dtype=dtype, device=allowed.device)
-                bias = torch.where(allowed, zero, -torch.inf)[:, None]
-            self._made[key] = bias
+                self._made[key] = torch.where(allowed, zero, -torch.inf)[:, None]
         bias = self._made[key]
         assert bias is None or isinstance(bias, Tensor)
         return bias

@@ -18,12 +18,12 @@ from torch.nn import functional
 from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from llmagentos.encoder._attention import packed_attention
-from llmagentos.encoder._encoder import Encoder
+from llmagentos.encoder._encoder import Encoder, Work
 from llmagentos.encoder._folder import Pooling, read_json, write_json, write_modules
 from llmagentos.encoder._packing import Packing
 from llmagentos.encoder._quiet import quiet_transformers
 from llmagentos.encoder._vocabulary import vocabulary_rows
-from llmagentos.errors import ModelError
+from llmagentos.errors import ConfigError, ModelError
 
 # Written by transformers into each tokenizer_config.json; they tell how this machine loaded the
 # tokenizer and mean nothing on another.
@@ -88,7 +88,8 @@ class TransformerEncoder(Encoder):
                 f"the tokenizer of {name} has no pad_token, eos_token or unk_token, so texts of different "
                 'length cannot go together; name a token in its tokenizer_config.json: "pad_token": TOKEN'
             )
-        self.name, self.pooling, self.micro_batch_tokens = name, pooling, micro_batch_tokens
+        self.name, self.pooling = name, pooling
+        self.micro_batch_tokens: int | None = micro_batch_tokens
         self.dimension = int(backbone.config.hidden_size)
         self.backbone = backbone
         # The first hidden state alone goes through BERT's pooler, which no embedding uses. It stays for
@@ -109,6 +110,12 @@ class TransformerEncoder(Encoder):
         self.max_tokens = None if self.max_seq_length is None else max(self.max_seq_length - num_special, 0)
         self._first_position = _first_position(backbone)
         self.packs = self._packs_exactly()
+        tables = {id(module.weight) for module in backbone.modules() if isinstance(module, nn.Embedding)}
+        self._num_weights = sum(
+            p.numel()
+            for p in backbone.parameters()
+            if p.ndim == 2 and p.requires_grad and id(p) not in tables
+        )
 
     def micro_batches(self, lengths: Int64[Tensor, " n"]) -> list[Int64[Tensor, " m"]]:
         """Rows that go through the backbone together, longest first. See `Encoder.micro_batches`."""
@@ -130,6 +137,39 @@ class TransformerEncoder(Encoder):
             return h
         vectors = [self._embed(tokens, offsets[:-1][batch], lengths[batch]) for batch in rows]
         return h.index_copy(0, torch.cat(rows), torch.cat(vectors))
+
+    def work(self, lengths: Int64[Tensor, " n"]) -> Work:
+        """See `Encoder.work`.
+
+        Source: Chowdhery et al. 2022, PaLM, appendix B: 6 operations a weight of a matrix and token, and
+        12 L D a token for the attention of each layer.
+        """
+        slots = self._slots(lengths)
+        computed = [len(rows) * int(slots[rows[0]]) for rows in self.micro_batches(lengths)]
+        tokens = int(slots.sum())
+        per_pair = 12 * self.dimension * int(self.backbone.config.num_hidden_layers)
+        return Work(
+            tokens=tokens,
+            slots=tokens if self.packs else sum(computed),
+            flops=6.0 * self._num_weights * tokens + per_pair * int(slots.square().sum()),
+        )
+
+    def freeze(self, num_layers: int) -> None:
+        """Freeze what comes before layer `num_layers`, embeddings too. See `Encoder.freeze`."""
+        if not num_layers:
+            return
+        lists = [(name, m) for name, m in self.backbone.named_modules() if isinstance(m, nn.ModuleList)]
+        name, layers = max(lists, key=lambda pair: len(pair[1]), default=("", nn.ModuleList()))
+        if num_layers >= len(layers):
+            raise ConfigError(
+                f"freeze_layers must be below {len(layers)}, the layers of {self.name}, got {num_layers} "
+                "(training.freeze_layers)"
+            )
+        # Parameters stand in the order in which a text goes through them.
+        for parameter_name, parameter in self.backbone.named_parameters():
+            if parameter_name.startswith(f"{name}.{num_layers}."):
+                break
+            parameter.requires_grad_(False)
 
     def save(self, folder: Path) -> None:
         """Write a folder that sentence-transformers and transformers load. See `Encoder.save`."""
@@ -215,7 +255,7 @@ class TransformerEncoder(Encoder):
         tokens = torch.arange(int(lengths.sum())).add_(7).remainder_(size)
         starts = torch.tensor([0, longest])
         trained = self.backbone.training
-        self.backbone.eval()
+        self.backbone.train(False)
         try:
             packed = self._embed_packed(tokens, starts, lengths)
         except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):
@@ -273,8 +313,9 @@ def _first_position(backbone: PreTrainedModel) -> int:
     return 0
 
 
-def _micro_batches(order: Tensor, slots: list[int], budget: int, *, padded: bool) -> list[Tensor]:
+def _micro_batches(order: Tensor, slots: list[int], budget: int | None, *, padded: bool) -> list[Tensor]:
     """Cut rows, longest first, into runs of at most `budget` slots, but at least one row each."""
+    budget = budget or max(sum(slots), 1)
     cuts, used = [0], 0
     for place, size in enumerate(slots):
         used += slots[cuts[-1]] if padded else size

@@ -1,7 +1,7 @@
 """Loss stage: two views of N texts, embedded, become one scalar and its diagnostics."""
 
 from llmagentos.loss._diagnostics import alignment, dimension_deviation, effective_rank, uniformity
-from llmagentos.loss._ntxent import LossConfig, NTXentLoss, ntxent
+from llmagentos.loss._ntxent import LossConfig, NTXentLoss, gathered, ntxent
 
 __all__ = [
     "LossConfig",
@@ -9,6 +9,7 @@ __all__ = [
     "alignment",
     "dimension_deviation",
     "effective_rank",
+    "gathered",
     "ntxent",
     "uniformity",
 ]

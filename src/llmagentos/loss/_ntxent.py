@@ -50,20 +50,14 @@ class LossConfig:
     Args:
         temperature: tau.
         hardness: alpha, how much more negatives count that are like the text; 0 = all alike.
-        queue_size: K, embeddings of earlier batches that are negatives as well; 0 = none.
-        queue_momentum: of the encoder that embeds for the queue, a mean over past weights.
 
     Example:
         >>> LossConfig().temperature
         0.05
     """
 
-    temperature: Annotated[
-        float, Field(gt=0, allow_inf_nan=False, description="0.02 to 0.1 is usual")
-    ] = 0.05
+    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False, description="0.02 to 0.1 is usual")] = 0.05
     hardness: Annotated[float, Field(ge=0, le=100, description="0 or 1 to 9 is usual")] = 0.0
-    queue_size: Annotated[int, Field(ge=0, le=10_000_000, description="0, or 1024 to 65536")] = 0
-    queue_momentum: Annotated[float, Field(ge=0, lt=1, description="0.99 to 0.9999 is usual")] = 0.999
 
 
 def ntxent(
@@ -168,9 +162,7 @@ class NTXentLoss(nn.Module):
             )
         self.temperature, self.hardness = float(temperature), float(hardness)
 
-    def forward(
-        self, h_a: Float[Tensor, "n d"], h_b: Float[Tensor, "n d"], **more: Any
-    ) -> Float[Tensor, ""]:
+    def forward(self, h_a: Float[Tensor, "n d"], h_b: Float[Tensor, "n d"], **more: Any) -> Float[Tensor, ""]:
         """The loss of one batch; arguments and result as in `ntxent`."""
         return ntxent(h_a, h_b, self.temperature, hardness=self.hardness, **more)
 
@@ -219,7 +211,7 @@ class _Same:
         return cls(views, None if queue is None else ids[len(texts) :])
 
 
-def _array(keys: Keys) -> npt.NDArray[np.uint64] | npt.NDArray[np.int64]:
+def _array(keys: Keys) -> npt.NDArray[Any]:
     return keys.detach().cpu().numpy() if isinstance(keys, Tensor) else np.asarray(keys)
 
 
@@ -235,13 +227,14 @@ class _Settings:
         """What a negative's cosine is multiplied with: 1 / tau + alpha."""
         return 1 / self.temperature + self.hardness
 
-    def gathered(self, x: Tensor) -> Tensor:
-        """The rows of all ranks."""
-        if self.group is None:
-            return x
-        everyone = x.new_empty(len(x) * dist.get_world_size(self.group), *x.shape[1:])
-        dist.all_gather_into_tensor(everyone, x.contiguous(), group=self.group)
-        return everyone
+
+def gathered(x: Tensor, group: dist.ProcessGroup | None) -> Tensor:
+    """The rows of all processes of a group, in the order of their ranks; each has as many."""
+    if group is None:
+        return x
+    everyone = x.new_empty(len(x) * dist.get_world_size(group), *x.shape[1:])
+    dist.all_gather_single(everyone, x.contiguous(), group=group)
+    return everyone
 
 
 class _NTXent(torch.autograd.Function):
@@ -288,7 +281,7 @@ class _Tiles:
 
     def __init__(self, z: Tensor, queue: Tensor | None, settings: _Settings) -> None:
         self.z, self.settings = z, settings
-        self.everyone = settings.gathered(z)
+        self.everyone = gathered(z, settings.group)
         self.queue = None if queue is None else nn.functional.normalize(queue, dim=1)
         rank = 0 if settings.group is None else dist.get_rank(settings.group)
         self.first_row = rank * len(z)
@@ -332,7 +325,7 @@ class _Tiles:
 
     def gradient(self, u: Tensor, kept: list[Tensor]) -> Tensor:
         """sum over k of e_ik (u_i + u_k) z_k for each row; of the queue e_ik u_i z_k."""
-        everyones_u = self.settings.gathered(u)
+        everyones_u = gathered(u, self.settings.group)
         dz = torch.zeros_like(self.z)
         tiles = iter(kept)
         for rows, columns, mirrored in self._places():
@@ -360,6 +353,10 @@ class _Tiles:
             for column in range(0, 0 if self.queue is None else len(self.queue), self.size):
                 yield slice(row, row + self.size), slice(column, column + self.size)
 
+    def _own(self, x: Tensor) -> Tensor:
+        """This rank's part of what there is for all views."""
+        return x[self.first_row : self.first_row + len(self.z)]
+
     def _exponentials(self, rows: Tensor, columns: Tensor) -> Tensor:
         logits = torch.addmm(rows.new_full((), -self.settings.scale), rows * self.settings.scale, columns.T)
         return logits.to(self.dtype).exp_()
@@ -367,7 +364,7 @@ class _Tiles:
     def _tile(self, rows: slice, columns: slice) -> Tensor:
         e = self._exponentials(self.z[rows], self.everyone[columns])
         for keys in self.settings.same:
-            own = keys.views[self.first_row :][rows]
+            own = self._own(keys.views)[rows]
             e.masked_fill_((own[:, None] == keys.views[columns]) & (own[:, None] != 0), 0)
         own = torch.arange(len(self.z), device=e.device)[rows]
         for others in (own, (own + len(self.z) // 2) % len(self.z)):  # itself, and its positive
@@ -381,6 +378,6 @@ class _Tiles:
         e = self._exponentials(self.z[rows], self.queue[columns])
         for keys in self.settings.same:
             if keys.queue is not None:
-                own = keys.views[self.first_row :][rows]
+                own = self._own(keys.views)[rows]
                 e.masked_fill_((own[:, None] == keys.queue[columns]) & (own[:, None] != 0), 0)
         return e

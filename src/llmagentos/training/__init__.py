@@ -1,19 +1,18 @@
 """Stage 6, training: views, an encoder and the loss in; a checkpoint, exact to resume, out."""
 
+from llmagentos.training._budget import Budget
 from llmagentos.training._checkpoint import RunState, difference, latest_checkpoint, plain, read_state
 from llmagentos.training._config import ResolvedTrainingConfig, TrainingConfig
 from llmagentos.training._monitor import Metrics, read_metrics
 from llmagentos.training._order import batch_at
-from llmagentos.training._train import (
-    Budget,
-    TrainingResult,
-    autocast_to,
-    train_encoder,
-)
+from llmagentos.training._ranks import Ranks, joined_ranks
+from llmagentos.training._step import autocast_to
+from llmagentos.training._train import TrainingResult, train_encoder
 
 __all__ = [
     "Budget",
     "Metrics",
+    "Ranks",
     "ResolvedTrainingConfig",
     "RunState",
     "TrainingConfig",
@@ -21,6 +20,7 @@ __all__ = [
     "autocast_to",
     "batch_at",
     "difference",
+    "joined_ranks",
     "latest_checkpoint",
     "plain",
     "read_metrics",

@@ -1,6 +1,6 @@
 """Checkpoints: weights and optimiser as safetensors, everything else as JSON, whole or absent.
 
-    checkpoints/step-00000500/state.safetensors    encoder.NAME, optimizer.INDEX.NAME
+    checkpoints/step-00000500/state.safetensors    encoder.NAME, optimizer.INDEX.NAME, queue.NAME
     checkpoints/step-00000500/run.json             step, total steps, threads, configuration
 
 A checkpoint is written beside its place and renamed, and the one before it is removed only after
@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from llmagentos.errors import OutputError, TrainingError
+from llmagentos.training._queue import NegativeQueue
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +45,11 @@ class RunState:
 
 
 def save_checkpoint(
-    folder: Path, encoder: torch.nn.Module, optimizer: torch.optim.Optimizer, state: RunState
+    folder: Path,
+    encoder: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    state: RunState,
+    queue: NegativeQueue | None = None,
 ) -> Path:
     """Write one checkpoint and remove older ones.
 
@@ -53,6 +58,7 @@ def save_checkpoint(
         encoder: its parameters and buffers are saved.
         optimizer: its state is saved.
         state: the rest.
+        queue: its vectors and its copy of the encoder are saved.
 
     Returns:
         The folder of the new checkpoint.
@@ -69,6 +75,8 @@ def save_checkpoint(
         tensors |= {
             f"optimizer.{index}.{name}": tensor for name, tensor in values.items() if tensor is not None
         }
+    if queue is not None:
+        tensors |= {f"queue.{name}": tensor for name, tensor in queue.state().items()}
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -161,13 +169,19 @@ def difference(stored: dict[str, Any], given: dict[str, Any], path: str = "") ->
     return "nothing"
 
 
-def load_checkpoint(checkpoint: Path, encoder: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+def load_checkpoint(
+    checkpoint: Path,
+    encoder: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    queue: NegativeQueue | None = None,
+) -> None:
     """Put the weights and the optimiser's state of a checkpoint back.
 
     Args:
         checkpoint: from `latest_checkpoint`.
         encoder: of the same shape; changed.
         optimizer: over the same parameters; changed.
+        queue: of the same size; changed.
 
     Raises:
         TrainingError: the checkpoint is damaged or belongs to another encoder.
@@ -184,7 +198,11 @@ def load_checkpoint(checkpoint: Path, encoder: torch.nn.Module, optimizer: torch
                 _, index, key = name.split(".", 2)
                 state["state"].setdefault(int(index), {})[key] = tensor
         optimizer.load_state_dict(state)
-    except (OSError, SafetensorError, RuntimeError, ValueError) as error:
+        if queue is not None:
+            queue.load(
+                {name.removeprefix("queue."): t for name, t in tensors.items() if name.startswith("queue.")}
+            )
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
         reason = " ".join(str(error).split())  # on one line, whoever wrote it
         raise TrainingError(
             f"the checkpoint {checkpoint} does not fit ({reason}); train again without --resume"

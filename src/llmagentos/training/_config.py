@@ -28,6 +28,10 @@ class ResolvedTrainingConfig:
     max_epochs: int
     checkpoint_steps: int
     precision: Precision
+    micro_batch_tokens: int
+    freeze_layers: int
+    queue_size: int
+    queue_momentum: float
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -48,6 +52,12 @@ class TrainingConfig:
             encoder, about a minute or two of work on two cores.
         precision: of the encoder's products; weights, loss and reductions stay fp32. Left open it is
             bf16 for a pretrained encoder where the hardware multiplies bf16 matrices, else fp32.
+        micro_batch_tokens: token slots that go through a Transformer at once; left open 2,048 on a CPU,
+            whose cache they fit, and 65,536 on a GPU. Halved when memory runs out.
+        freeze_layers: k, the embeddings and the first k layers of a Transformer stay as they are; 0 trains
+            everything.
+        queue_size: K, embeddings of earlier texts that are negatives as well (MoCo); 0 = none.
+        queue_momentum: of the copy of the encoder that embeds for the queue; its weights are a running mean.
 
     Example:
         >>> TrainingConfig(batch_size=32).resolved(pretrained=True).learning_rate
@@ -72,6 +82,13 @@ class TrainingConfig:
     ] = None
     precision: Annotated[Precision | None, Field(description="fp32, bf16 or fp16; unset = chosen")] = None
 
+    micro_batch_tokens: Annotated[
+        int | None, Field(ge=1, le=10_000_000, description="1024 to 65536 is usual; unset = chosen")
+    ] = None
+    freeze_layers: Annotated[int, Field(ge=0, description="0 trains everything")] = 0
+    queue_size: Annotated[int, Field(ge=0, le=10_000_000, description="0, or 1024 to 65536")] = 0
+    queue_momentum: Annotated[float, Field(ge=0, lt=1, description="0.99 to 0.9999 is usual")] = 0.999
+
     def resolved(self, *, pretrained: bool) -> ResolvedTrainingConfig:
         """The same settings with nothing left open.
 
@@ -86,9 +103,17 @@ class TrainingConfig:
             if pretrained
             else {"batch_size": 1024, "learning_rate": 2e-3, "max_tokens": 256, "checkpoint_steps": 500}
         )
+        usual["micro_batch_tokens"] = _micro_batch_tokens()
         usual["precision"] = "bf16" if pretrained and _multiplies_bf16() else "fp32"
         given = {name: value for name, value in asdict(self).items() if value is not None}
         return ResolvedTrainingConfig(**(usual | given))
+
+
+def _micro_batch_tokens() -> int:
+    """2,048 slots stay in the cache of a CPU: all-MiniLM-L6-v2 4,565 tokens/s, with 8,192 4,231."""
+    import torch
+
+    return 65_536 if torch.cuda.is_available() else 2_048
 
 
 def _multiplies_bf16() -> bool:

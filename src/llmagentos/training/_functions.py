@@ -33,8 +33,8 @@ class CheaperFunctions(TorchFunctionMode):
         """Call ours for the two, and `func` for everything else."""
         kwargs = kwargs or {}
         ours = _OURS.get(func)
-        result = NotImplemented if ours is None else ours(*args, **kwargs)
-        return func(*args, **kwargs) if result is NotImplemented else result
+        result = None if ours is None else ours(*args, **kwargs)
+        return func(*args, **kwargs) if result is None else result
 
 
 def _embedding(
@@ -45,16 +45,16 @@ def _embedding(
     norm_type: float = 2.0,
     scale_grad_by_freq: bool = False,
     sparse: bool = False,
-) -> Tensor:
+) -> Tensor | None:
     if not (weight.is_leaf and weight.requires_grad) or max_norm is not None or scale_grad_by_freq or sparse:
-        return NotImplemented
+        return None
     rows: Tensor = cast(Callable[..., Tensor], _Embedding.apply)(weight, input, padding_idx)
     return rows
 
 
-def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
+def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor | None:
     if not training or p == 0.0 or not input.is_floating_point():
-        return NotImplemented
+        return None
     return input * dropout_mask(input.shape, p, input.dtype)
 
 

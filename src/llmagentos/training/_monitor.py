@@ -39,7 +39,11 @@ class Metrics:
         gradient_norm: before clipping.
         learning_rate: of this step.
         texts_per_second: since the row before.
-        tokens_per_second: of both views, since the row before.
+        tokens_per_second: of both views, with special tokens, since the row before.
+        padding: share of the computed token slots that held no token, 0 to 1.
+        flop_utilisation: of the model's floating point operations among those that the hardware does at
+            most (a large product of matrices in the same precision), 0 to 1.
+        recomputed: share of the micro-batches that went through the encoder twice, for want of memory.
     """
 
     step: int
@@ -55,6 +59,9 @@ class Metrics:
     learning_rate: float
     texts_per_second: float
     tokens_per_second: float
+    padding: float
+    flop_utilisation: float
+    recomputed: float
 
 
 @torch.no_grad()

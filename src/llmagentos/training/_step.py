@@ -10,24 +10,29 @@ What is kept decides how long a step takes, and changes no bit of its result.
 Source: Gao et al. 2021, Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup.
 """
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int64, UInt64
 from torch import Tensor
 
 from llmagentos.encoder import Encoder
+from llmagentos.errors import TrainingError
 from llmagentos.loss import NTXentLoss
 from llmagentos.tokens import TokenBatch
 from llmagentos.training._config import Precision
 from llmagentos.training._functions import CheaperFunctions
-from llmagentos.training._memory import free_bytes, saved_bytes
+from llmagentos.training._memory import free_bytes, is_out_of_memory, saved_bytes
+from llmagentos.training._queue import NegativeQueue
+from llmagentos.training._ranks import Ranks
 from llmagentos.views import ViewBatch
 
 # Of the memory that is free when a step begins; the rest is for what is not counted: gradients on their
-# way, the loss, what allocators keep.
-_SHARE_TO_KEEP = 0.6
+# way, the loss, what allocators keep. The next ones are tried after memory has run out.
+_SHARES_TO_KEEP = (0.6, 0.15, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,31 +40,29 @@ class StepResult:
     """What came out of a batch.
 
     Attributes:
-        h_a: float32 (N, D), embeddings of the first views.
-        h_b: float32 (N, D), of the second views.
-        loss: of the batch.
-        num_kept: micro-batches whose graph was kept.
-        num_micro_batches: all of them.
+        h_a: float32 (N, D), embeddings of this rank's first views.
+        h_b: float32 (N, D), of its second views.
+        loss: of the whole batch.
+        recomputed: share of this rank's micro-batches that went through the encoder twice.
     """
 
     h_a: Float32[Tensor, "n d"]
     h_b: Float32[Tensor, "n d"]
-    loss: Float32[Tensor, ""]
-    num_kept: int
-    num_micro_batches: int
+    loss: float
+    recomputed: float
 
 
 class StepGradient:
-    """Adds the gradient of one loss batch to the `.grad` of an encoder's parameters.
+    """Puts the gradient of one loss batch into the `.grad` of an encoder's parameters.
 
     Args:
         encoder: its `micro_batches` say what goes together.
         loss: of the whole batch.
         precision: of the products inside the encoder.
         scaler: makes the loss larger in fp16.
-
-    Attributes:
-        share_to_keep: of the free memory, for graphs.
+        ranks: among which the batch is shared.
+        queue: of more negatives.
+        on_lowered: told the new slots of a micro-batch when memory has run out.
     """
 
     def __init__(
@@ -69,53 +72,123 @@ class StepGradient:
         precision: Precision,
         scaler: torch.amp.GradScaler,
         *,
-        share_to_keep: float = _SHARE_TO_KEEP,
+        ranks: Ranks | None = None,
+        queue: NegativeQueue | None = None,
+        on_lowered: Callable[[int], None] | None = None,
     ) -> None:
         self.encoder, self.loss, self.precision, self.scaler = encoder, loss, precision, scaler
-        self.share_to_keep = share_to_keep
+        self.ranks, self.queue, self.on_lowered = ranks or Ranks(), queue, on_lowered
+        self._shares = list(_SHARES_TO_KEEP)
         self._bytes_per_token = 0.0  # not known before the first micro-batch
 
-    def __call__(self, pairs: ViewBatch, seed: int) -> StepResult:
-        """Run one batch.
+    def __call__(
+        self,
+        pairs: ViewBatch,
+        seed: int,
+        *,
+        hashes: UInt64[np.ndarray, " n"] | None = None,
+        groups: UInt64[np.ndarray, " n"] | None = None,
+    ) -> StepResult:
+        """Run one batch; if memory runs out, again with less at a time.
 
         Args:
-            pairs: N pairs.
+            pairs: this rank's N pairs.
             seed: of the dropout of this batch.
+            hashes: of the texts of all ranks; those of `pairs` where it is alone.
+            groups: likewise.
 
         Returns:
             Embeddings and loss; the gradient is in the parameters.
+
+        Raises:
+            TrainingError: memory runs out with one text at a time.
         """
+        keys = {
+            "hashes": pairs.hashes if hashes is None else hashes,
+            "groups": pairs.groups if groups is None else groups,
+        }
+        while True:
+            self.encoder.zero_grad(set_to_none=True)
+            result, num_failed = self._attempt(pairs, seed, keys)
+            if not num_failed:
+                return result
+            self._lower(pairs)
+
+    def _attempt(
+        self, pairs: ViewBatch, seed: int, keys: dict[str, UInt64[np.ndarray, " n"]]
+    ) -> tuple[StepResult, int]:
+        """One batch, and how many ranks ran out of memory; the gradient is worth nothing if any did."""
         device = self.encoder.device
         tokens, offsets = (x.to(device) for x in joined(pairs.a, pairs.b))
         rows = self.encoder.micro_batches(offsets.diff())
-        batches = [take(tokens, offsets, of_batch) for of_batch in rows]
-        h = torch.empty(len(offsets) - 1, self.encoder.dimension, device=device)
+        batches = [(tokens, offsets)] if len(rows) == 1 else [take(tokens, offsets, one) for one in rows]
+        rows = [torch.arange(len(offsets) - 1, device=device)] if len(rows) == 1 else rows
+        # A rank without memory goes on with zeros up to where the others hear of it.
+        h = torch.zeros(len(offsets) - 1, self.encoder.dimension, device=device)
         graphs: list[Tensor] = []
-        room = self.share_to_keep * free_bytes(device)
-        with autocast_to(self.precision, device):
+        failed = False
+        try:
+            self._embed_all(rows, batches, seed, h, graphs)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            failed = True
+        num_kept = 0 if failed else len(graphs)
+
+        h_a, h_b = (views.requires_grad_() for views in torch.split(h, len(pairs.a)))
+        queue = {}
+        if self.queue is not None and len(self.queue.vectors):
+            queue = {"queue": self.queue.vectors, "queue_hashes": self.queue.hashes}
+        loss = self.loss(h_a, h_b, **keys, **queue, process_group=self.ranks.group)
+        torch.autograd.backward(self.scaler.scale(loss))
+        assert h_a.grad is not None and h_b.grad is not None
+        try:
+            if not failed:
+                self._backward_all(rows, batches, seed, torch.cat((h_a.grad, h_b.grad)), graphs)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            failed = True
+        graphs.clear()
+        total, num_failed = self.ranks.add_up(self.encoder.parameters(), loss.item(), float(failed))
+        recomputed = 1 - num_kept / len(batches)
+        return StepResult(h_a.detach(), h_b.detach(), total, recomputed), round(num_failed)
+
+    def _embed_all(
+        self,
+        rows: list[Tensor],
+        batches: list[tuple[Tensor, Tensor]],
+        seed: int,
+        h: Tensor,
+        graphs: list[Tensor],
+    ) -> None:
+        """Fill h, and keep the graphs of as many micro-batches, from the first, as there is room for."""
+        room = self._shares[0] * free_bytes(self.encoder.device)
+        with autocast_to(self.precision, self.encoder.device):
             for number, batch in enumerate(batches):
                 fits = number == len(graphs) and self._bytes_per_token * len(batch[0]) <= room
                 embedded = self._embed(number, batch, seed, keep=fits)
                 h[rows[number]] = embedded.detach()
-                size = self._bytes_per_token * len(batch[0])
-                if fits and size <= room:
+                room -= (size := self._bytes_per_token * len(batch[0]))
+                if fits and room >= 0:
                     graphs.append(embedded)
-                    room -= size
+                del embedded, size
 
-        h_a, h_b = (views.requires_grad_() for views in h.split(len(pairs.a)))
-        loss = self.loss(h_a, h_b, hashes=pairs.hashes, groups=pairs.groups)
-        torch.autograd.backward(self.scaler.scale(loss))
-        assert h_a.grad is not None and h_b.grad is not None
-        gradient = torch.cat((h_a.grad, h_b.grad))
-
-        num_kept = len(graphs)
-        graphs.reverse()  # each is let go when it is done
-        with autocast_to(self.precision, device):
+    def _backward_all(
+        self,
+        rows: list[Tensor],
+        batches: list[tuple[Tensor, Tensor]],
+        seed: int,
+        gradient: Tensor,
+        graphs: list[Tensor],
+    ) -> None:
+        """Take the gradient of h back through each micro-batch, in order."""
+        graphs.reverse()  # so that each is let go as soon as it is done
+        with autocast_to(self.precision, self.encoder.device):
             for number, batch in enumerate(batches):
                 embedded = graphs.pop() if graphs else self._embed(number, batch, seed, keep=True)
-                embedded.backward(gradient[rows[number]])
+                torch.autograd.backward(embedded, gradient[rows[number]])
                 del embedded
-        return StepResult(h_a.detach(), h_b.detach(), loss.detach(), num_kept, len(batches))
 
     def _embed(self, number: int, batch: tuple[Tensor, Tensor], seed: int, *, keep: bool) -> Tensor:
         """Embeddings of a micro-batch, with a graph if it is to be kept."""
@@ -123,12 +196,31 @@ class StepGradient:
         on_cpu = self.encoder.device.type == "cpu"
         with CheaperFunctions() if on_cpu else nullcontext(), nullcontext() if keep else torch.no_grad():
             if self._bytes_per_token:
-                return self.encoder(*batch).float()
+                h: Tensor = self.encoder(*batch)
+                return h.float()
             with saved_bytes() as saved:
-                h: Tensor = self.encoder(*batch).float()
+                h = self.encoder(*batch).float()
             # The first has the longest texts, which take most; a static encoder keeps next to nothing.
             self._bytes_per_token = max(saved.bytes / max(len(batch[0]), 1), 1.0)
             return h
+
+    def _lower(self, pairs: ViewBatch) -> None:
+        """Keep less, and if nothing was kept, take less at a time."""
+        if self.encoder.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if len(self._shares) > 1:
+            self._shares.pop(0)
+            return
+        longest = int(max(pairs.a.lengths.max(initial=0), pairs.b.lengths.max(initial=0)))
+        slots = self.encoder.micro_batch_tokens
+        if slots is None or slots <= longest:
+            raise TrainingError(
+                f"memory ran out with one text of {longest:,} tokens at a time; lower training.max_tokens, "
+                "choose a smaller encoder, or end what else takes memory"
+            )
+        self.encoder.micro_batch_tokens = max(1, slots // 2)
+        if self.on_lowered is not None:
+            self.on_lowered(self.encoder.micro_batch_tokens)
 
 
 def take(

@@ -4,23 +4,20 @@ Everything random is a pure function of (seed, step), and everything that was de
 (number of steps, threads) is in the checkpoint, so a run that was killed goes on bit for bit.
 """
 
-import math
 import shutil
-import time
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from llmagentos.encoder import Encoder
-from llmagentos.errors import NonFiniteLossError, TrainingError
+from llmagentos.errors import TrainingError
 from llmagentos.loss import NTXentLoss
-from llmagentos.tokens import TokenBatch
+from llmagentos.training._budget import Budget, Clock
 from llmagentos.training._checkpoint import (
     RunState,
     latest_checkpoint,
@@ -29,34 +26,19 @@ from llmagentos.training._checkpoint import (
     resumable_state,
     save_checkpoint,
 )
-from llmagentos.training._config import Precision, ResolvedTrainingConfig
+from llmagentos.training._config import ResolvedTrainingConfig
+from llmagentos.training._micro_batches import MicroBatches
 from llmagentos.training._monitor import CollapseAlarm, Metrics, diagnose, metrics_log
+from llmagentos.training._optimizer import check_finite, clipped_norm, make_optimizer, update
 from llmagentos.training._order import batch_at
-from llmagentos.training._step import StepGradient, autocast_to
+from llmagentos.training._peak import peak_flops
+from llmagentos.training._queue import NegativeQueue
+from llmagentos.training._ranks import Ranks, told_of_others
 from llmagentos.training._schedule import learning_rate_at
-from llmagentos.views import ViewBatch, Views, text_keys
+from llmagentos.training._step import StepGradient
+from llmagentos.views import Views, text_keys
 
-WARMUP_STEPS: Final = 20
-"""Steps that are timed before `--minutes` becomes a number of steps."""
-# The first steps warm caches and allocators up and are no measure of the rest.
-_UNSETTLED_STEPS: Final = 5
 _ROWS_PER_RUN: Final = 200
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Budget:
-    """When a run ends: after a number of steps, or at a time.
-
-    Attributes:
-        steps: number of steps, or None.
-        deadline: `time.monotonic()` at which the last step is to be done, or None. It is turned into
-            a number of steps once: after 20 steps, or when half of the time is over if that is earlier.
-
-    With neither, the run ends after `max_epochs`, and with a deadline at the latest then.
-    """
-
-    steps: int | None = None
-    deadline: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,6 +58,7 @@ class TrainingResult:
     checkpoint: Path
 
 
+@told_of_others()
 def train_encoder(
     encoder: Encoder,
     views: Views,
@@ -98,8 +81,8 @@ def train_encoder(
         loss: NT-Xent.
         config: from `TrainingConfig.resolved`.
         budget: when to end.
-        folder: for checkpoints/, metrics.jsonl and tensorboard/; without `resume`, what an earlier
-            run left there is replaced.
+        folder: for checkpoints/, micro_batches.json, metrics.jsonl and tensorboard/; without `resume`,
+            what an earlier run left there is replaced.
         recipe: plain values stored in each checkpoint beside the settings of training, views and
             loss; a resumed run must have the same.
         resume: go on from the newest checkpoint in `folder`, if there is one.
@@ -115,9 +98,8 @@ def train_encoder(
         CollapseError: all embeddings became one.
         OutputError: a checkpoint or the metrics cannot be written.
     """
-    if num_texts < 2:
-        raise TrainingError(f"contrastive learning needs at least 2 texts, got {num_texts}; give more text")
-    batch_size = min(config.batch_size, num_texts)
+    ranks = Ranks.of_run()
+    batch_size = _batch_size(config.batch_size, num_texts, ranks)
     longest_run = config.max_epochs * (num_texts // batch_size)
     state = RunState(
         step=0,
@@ -129,20 +111,24 @@ def train_encoder(
                 "texts": num_texts,
                 "training": asdict(config),
                 "views": asdict(views.recipe),
-                "loss": {"temperature": loss.temperature},
+                "loss": {"temperature": loss.temperature, "hardness": loss.hardness},
                 **(recipe or {}),
             }
         ),
     )
     deadline = budget.deadline
+    encoder.freeze(config.freeze_layers)
     optimizer = make_optimizer(encoder, config)
     # Gradients below 6e-8 are zero in fp16, so they are made larger on the way (Micikevicius et al. 2018).
     scaler = torch.amp.GradScaler(encoder.device.type, enabled=config.precision == "fp16")
+    queue = None
+    if config.queue_size:
+        queue = NegativeQueue(encoder, config.queue_size, config.queue_momentum, ranks)
     checkpoints = folder / "checkpoints"
     checkpoint = latest_checkpoint(checkpoints) if resume else None
     if checkpoint is not None:
         stored = resumable_state(checkpoint, state.config)
-        load_checkpoint(checkpoint, encoder, optimizer)
+        load_checkpoint(checkpoint, encoder, optimizer, queue)
         if scaler.is_enabled():
             scaler.load_state_dict(stored.gradient_scale)
         torch.set_num_threads(stored.num_threads)
@@ -155,152 +141,110 @@ def train_encoder(
                 "rates were planned for those: go on without --steps, or train anew into another --out"
             )
         state, deadline = stored, None if stored.resolved else deadline
-    else:
+    elif ranks.is_first:
         shutil.rmtree(checkpoints, ignore_errors=True)
+    micro_batches = MicroBatches(
+        folder, config.micro_batch_tokens, resume=checkpoint is not None, write=ranks.is_first
+    )
+    ranks.wait()  # for the first to have tidied up
 
     # Two crops differ by themselves. Dropout on top of them made a step 1.2 times as long, and brought
     # nothing: all-MiniLM-L6-v2 on arXiv, 64 steps, MRR@10 95.1 with it and 95.3 without.
     encoder.train(not views.recipe.crops)
-    step_gradient = StepGradient(encoder, loss, config.precision, scaler)
-    clock = _Clock()
-    with metrics_log(folder, state.step) as log:
-        alarm = CollapseAlarm(log.first_deviation)
+    step_gradient = StepGradient(
+        encoder,
+        loss,
+        config.precision,
+        scaler,
+        ranks=ranks,
+        queue=queue,
+        on_lowered=lambda slots: micro_batches.lower(state.step, slots),
+    )
+    peak = peak_flops(encoder.device, config.precision, torch.get_num_threads())
+    clock = Clock()
+    with metrics_log(folder, state.step) if ranks.is_first else nullcontext() as log:
+        alarm = CollapseAlarm(None if log is None else log.first_deviation)
         while (step := state.step) < state.total_steps:
             planned = state.total_steps
             if deadline is not None and step > 0:  # no number of steps yet: a guess, by the fastest so far
-                planned = min(step + 1 + clock.steps_until(deadline, at_best=True), longest_run)
+                guess = step + 1 + clock.steps_until(deadline, at_best=True)
+                planned = min(ranks.from_first(guess), longest_run)
             learning_rate = learning_rate_at(
                 step, peak=config.learning_rate, warmup_steps=config.warmup_steps, total_steps=planned
             )
+            encoder.micro_batch_tokens = micro_batches.at(step)
             # The six steps of the seed.
             epoch, indices = batch_at(step, batch_size=batch_size, size=num_texts, seed=config.seed)
-            pairs = views.views(indices, seed=config.seed, epoch=epoch, max_tokens=config.max_tokens)
-            optimizer.zero_grad(set_to_none=True)
-            step_result = step_gradient(pairs, _step_seed(config.seed, step))
-            h_a, h_b, batch_loss = step_result.h_a, step_result.h_b, step_result.loss
-            scaler.unscale_(optimizer)
-            gradient_norm = torch.nn.utils.clip_grad_norm_(encoder.parameters(), config.max_gradient_norm).item()
+            own = ranks.share(indices)
+            pairs = views.views(own, seed=config.seed, epoch=epoch, max_tokens=config.max_tokens)
+            hashes, groups = ranks.keys(pairs.hashes, pairs.groups)
+            seed = _step_seed(config.seed, step * ranks.size + ranks.rank)
+            result = step_gradient(pairs, seed, hashes=hashes, groups=groups)
+            gradient_norm = clipped_norm(optimizer, scaler, config.max_gradient_norm)
             update(optimizer, scaler, learning_rate)
 
+            if queue is not None:
+                queue.follow(encoder, pairs.a, hashes)
             state = replace(state, step=step + 1, gradient_scale=scaler.state_dict())
-            check_finite(batch_loss.item(), gradient_norm, scaler, state.step, config)
-            clock.count(texts=batch_size, tokens=len(pairs.a.tokens) + len(pairs.b.tokens))
-            settled = deadline is not None and clock.knows_the_speed(deadline)
+            check_finite(result.loss, gradient_norm, scaler, state.step, config)
+            work = encoder.work(torch.from_numpy(np.concatenate([pairs.a.lengths, pairs.b.lengths])))
+            clock.count(batch_size, work, ranks.size)
+            settled = deadline is not None and bool(ranks.from_first(int(clock.knows_the_speed(deadline))))
             if deadline is not None and settled:
-                planned = min(state.step + clock.steps_until(deadline), longest_run)
+                guess = state.step + clock.steps_until(deadline)
+                planned = min(ranks.from_first(guess), longest_run)
                 state, deadline = replace(state, total_steps=planned, resolved=True), None
             last = state.step == state.total_steps
             save = not last and (settled or state.step % config.checkpoint_steps == 0)
             every = max(1, planned // _ROWS_PER_RUN)
-            if last or save or state.step == 1 or state.step % every == 0:
-                texts_per_second, tokens_per_second = clock.rates()
+            if log is not None and (last or save or state.step == 1 or state.step % every == 0):
+                speed = clock.speed()
                 row = Metrics(
                     step=state.step,
                     total_steps=state.total_steps,
                     epoch=epoch,
                     seconds=log.seconds + clock.seconds,
-                    loss=batch_loss.item(),
+                    loss=result.loss,
                     gradient_norm=gradient_norm,
                     learning_rate=learning_rate,
-                    texts_per_second=texts_per_second,
-                    tokens_per_second=tokens_per_second,
-                    **diagnose(h_a, h_b),
+                    texts_per_second=speed.texts,
+                    tokens_per_second=speed.tokens,
+                    padding=speed.padding,
+                    flop_utilisation=speed.flops / (peak * ranks.size),
+                    recomputed=result.recomputed,
+                    **diagnose(result.h_a, result.h_b),
                 )
                 log.write(row)
                 if on_metrics is not None:
                     on_metrics(row)
                 alarm.check(row)
             # While the alarm waits for the next row, the checkpoint before stays the good one.
-            if save and not alarm.waiting:
-                save_checkpoint(checkpoints, encoder, optimizer, state)
-        seconds = log.seconds + clock.seconds
+            if save and not alarm.waiting and ranks.is_first:
+                save_checkpoint(checkpoints, encoder, optimizer, state, queue)
+        seconds = clock.seconds + (0.0 if log is None else log.seconds)
     encoder.eval()
-    checkpoint = save_checkpoint(checkpoints, encoder, optimizer, state)
+    if ranks.is_first:
+        save_checkpoint(checkpoints, encoder, optimizer, state, queue)
+    ranks.wait()
+    checkpoint = latest_checkpoint(checkpoints)
+    assert checkpoint is not None
     return TrainingResult(
         steps=state.step, epochs=state.step * batch_size / num_texts, seconds=seconds, checkpoint=checkpoint
     )
 
 
-def make_optimizer(encoder: Encoder, config: ResolvedTrainingConfig) -> torch.optim.Optimizer:
-    """The optimiser over everything that can be trained; decay on matrices only."""
-    parameters = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    if config.optimizer == "sgd":
-        return torch.optim.SGD(groups, lr=0.0, momentum=0.9)
-    return torch.optim.AdamW(groups, lr=0.0, fused=True)
-
-
-def check_finite(
-    loss: float,
-    gradient_norm: float,
-    scaler: torch.amp.GradScaler,
-    step: int,
-    config: ResolvedTrainingConfig,
-) -> None:
-    """Stop before a loss or a gradient that is no number can reach a checkpoint.
-
-    In fp16 a gradient may be too large for once: that step was skipped and the scale lowered. Where it
-    still is without any scale, the run is broken.
-    """
-    overflowed = scaler.is_enabled() and scaler.get_scale() >= 1
-    for name, value in (("loss", loss), ("gradient's length", gradient_norm)):
-        if not (math.isfinite(value) or (name != "loss" and overflowed)):
-            precision = "" if config.precision == "fp32" else " or training.precision=fp32"
-            raise NonFiniteLossError(
-                f"the {name} became {value} at step {step}; try a learning rate lower than "
-                f"{config.learning_rate:g} (training.learning_rate){precision}; the checkpoint before, if "
-                "there was one, is kept"
-            )
-
-
-def update(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, learning_rate: float) -> None:
-    """One step of Adam or SGD."""
-    for group in optimizer.param_groups:
-        group["lr"] = learning_rate
-    scaler.step(optimizer)
-    scaler.update()
-
-
-class _Clock:
-    """Seconds since the run began, the speed since the last look, and the time a step takes."""
-
-    def __init__(self) -> None:
-        self._start = self._looked = self._stepped = time.monotonic()
-        self._texts = self._tokens = 0
-        self._step_seconds: list[float] = []
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._start
-
-    def count(self, *, texts: int, tokens: int) -> None:
-        now = time.monotonic()
-        self._texts, self._tokens = self._texts + texts, self._tokens + tokens
-        if len(self._step_seconds) < WARMUP_STEPS:
-            self._step_seconds.append(now - self._stepped)
-        self._stepped = now
-
-    def rates(self) -> tuple[float, float]:
-        now = time.monotonic()
-        seconds = max(now - self._looked, 1e-9)
-        rates = self._texts / seconds, self._tokens / seconds
-        self._looked, self._texts, self._tokens = now, 0, 0
-        return rates
-
-    def knows_the_speed(self, deadline: float) -> bool:
-        """Whether it is time to turn the deadline into a number of steps."""
-        now, num_steps = time.monotonic(), len(self._step_seconds)
-        half_over = now - self._start >= (deadline - self._start) / 2
-        return num_steps >= WARMUP_STEPS or (half_over and num_steps > _UNSETTLED_STEPS) or now >= deadline
-
-    def steps_until(self, deadline: float, *, at_best: bool = False) -> int:
-        """Steps left at the mean speed of the settled steps, or at the speed of the fastest one."""
-        settled = self._step_seconds[_UNSETTLED_STEPS:] or self._step_seconds
-        step_seconds = min(self._step_seconds, default=0.0) if at_best else sum(settled) / len(settled)
-        return max(0, int((deadline - time.monotonic()) / max(step_seconds, 1e-9)))
+def _batch_size(wanted: int, num_texts: int, ranks: Ranks) -> int:
+    """Texts a step: no more than there are, and as many for each rank."""
+    if num_texts < 2:
+        raise TrainingError(f"contrastive learning needs at least 2 texts, got {num_texts}; give more text")
+    if num_texts < ranks.size:
+        raise TrainingError(f"{ranks.size} processes need at least as many texts, got {num_texts}")
+    if wanted % ranks.size:
+        raise TrainingError(
+            f"batch_size must be a multiple of the number of processes ({ranks.size}), got {wanted}; "
+            f"{wanted // ranks.size * ranks.size or ranks.size} is the nearest below (training.batch_size)"
+        )
+    return min(wanted, num_texts // ranks.size * ranks.size)
 
 
 def _step_seed(seed: int, step: int) -> int:

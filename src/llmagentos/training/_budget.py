@@ -1,0 +1,95 @@
+"""When a run ends, and the clock that turns a deadline into a number of steps."""
+
+import time
+from dataclasses import dataclass
+from typing import Final
+
+from llmagentos.encoder import Work
+
+WARMUP_STEPS: Final = 20
+"""Steps that are timed before `--minutes` becomes a number of steps."""
+# The first steps warm caches and allocators up and are no measure of the rest.
+_UNSETTLED_STEPS: Final = 5
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Budget:
+    """When a run ends: after a number of steps, or at a time.
+
+    Attributes:
+        steps: number of steps, or None.
+        deadline: `time.monotonic()` at which the last step is to be done, or None. It is turned into
+            a number of steps once: after 20 steps, or when half of the time is over if that is earlier.
+
+    With neither, the run ends after `max_epochs`, and with a deadline at the latest then.
+    """
+
+    steps: int | None = None
+    deadline: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Speed:
+    """What went through the encoder since the last look.
+
+    Attributes:
+        texts: a second.
+        tokens: of both views, with the special ones, a second.
+        flops: floating point operations a second.
+        padding: share of the computed slots that held no token, 0 to 1.
+    """
+
+    texts: float
+    tokens: float
+    flops: float
+    padding: float
+
+
+class Clock:
+    """Seconds since the run began, the speed since the last look, and the time a step takes."""
+
+    def __init__(self) -> None:
+        self._start = self._looked = self._stepped = time.monotonic()
+        self._texts = self._tokens = self._slots = 0
+        self._flops = 0.0
+        self._step_seconds: list[float] = []
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self._start
+
+    def count(self, texts: int, work: Work, num_ranks: int) -> None:
+        """A step is done: its texts of all ranks, and this rank's work, which the others have as well."""
+        now = time.monotonic()
+        self._texts += texts
+        self._tokens += work.tokens * num_ranks
+        self._slots += work.slots * num_ranks
+        self._flops += work.flops * num_ranks
+        if len(self._step_seconds) < WARMUP_STEPS:
+            self._step_seconds.append(now - self._stepped)
+        self._stepped = now
+
+    def speed(self) -> Speed:
+        """Since the last look."""
+        now = time.monotonic()
+        seconds = max(now - self._looked, 1e-9)
+        speed = Speed(
+            texts=self._texts / seconds,
+            tokens=self._tokens / seconds,
+            flops=self._flops / seconds,
+            padding=1 - self._tokens / max(self._slots, 1) if self._slots else 0.0,
+        )
+        self._looked, self._texts, self._tokens, self._slots, self._flops = now, 0, 0, 0, 0.0
+        return speed
+
+    def knows_the_speed(self, deadline: float) -> bool:
+        """Whether it is time to turn the deadline into a number of steps."""
+        now, num_steps = time.monotonic(), len(self._step_seconds)
+        half_over = now - self._start >= (deadline - self._start) / 2
+        return num_steps >= WARMUP_STEPS or (half_over and num_steps > _UNSETTLED_STEPS) or now >= deadline
+
+    def steps_until(self, deadline: float, *, at_best: bool = False) -> int:
+        """Steps left at the mean speed of the settled steps, or at the speed of the fastest one."""
+        settled = self._step_seconds[_UNSETTLED_STEPS:] or self._step_seconds
+        step_seconds = min(self._step_seconds, default=0.0) if at_best else sum(settled) / len(settled)
+        return max(0, int((deadline - time.monotonic()) / max(step_seconds, 1e-9)))

@@ -1,0 +1,64 @@
+"""How many token slots go through the encoder at once, and since which step: part of what a run is.
+
+Sums are made in the order of the micro-batches, so a run that goes on needs the same ones, also after
+memory had run out. They are on disk before the first step that uses them:
+
+    micro_batches.json    [[0, 2048], [731, 1024]]   from step 731 on 1,024 slots
+"""
+
+import json
+from pathlib import Path
+
+from llmagentos.errors import OutputError, TrainingError
+
+
+class MicroBatches:
+    """The slots of a micro-batch at each step of a run.
+
+    Args:
+        folder: of the run.
+        first: slots at the beginning.
+        resume: go on with what the run has used; else what is there is replaced.
+        write: whether this process writes, as one of a run does.
+
+    Raises:
+        TrainingError: the file is damaged.
+        OutputError: it cannot be written.
+    """
+
+    def __init__(self, folder: Path, first: int, *, resume: bool, write: bool = True) -> None:
+        self._path, self._writes = folder / "micro_batches.json", write
+        self._since = [(0, first)]
+        if resume and self._path.exists():
+            try:
+                text = self._path.read_text(encoding="utf-8")
+                self._since = [(int(step), int(slots)) for step, slots in json.loads(text)]
+            except (OSError, ValueError, TypeError) as error:
+                raise TrainingError(
+                    f"{self._path} is damaged ({error}); train again without --resume"
+                ) from error
+        else:
+            self._write()
+
+    def at(self, step: int) -> int:
+        """Slots at a step."""
+        return next(slots for since, slots in reversed(self._since) if since <= step)
+
+    def lower(self, step: int, slots: int) -> None:
+        """From this step on there are fewer."""
+        kept = [(since, more) for since, more in self._since if since < step]
+        self._since = [*kept, (step, slots)]
+        self._write()
+
+    def _write(self) -> None:
+        if not self._writes:
+            return
+        partial = self._path.with_suffix(".partial")
+        try:
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            partial.write_text(json.dumps(self._since), encoding="utf-8")
+            partial.replace(self._path)
+        except OSError as error:
+            raise OutputError(
+                f"{self._path} cannot be written ({error.strerror}); free some space and go on with --resume"
+            ) from error

@@ -1,0 +1,61 @@
+"""Adam or SGD over what can be trained: its updates, and what must be a number before one."""
+
+import math
+
+import torch
+
+from llmagentos.encoder import Encoder
+from llmagentos.errors import NonFiniteLossError
+from llmagentos.training._config import ResolvedTrainingConfig
+
+
+def make_optimizer(encoder: Encoder, config: ResolvedTrainingConfig) -> torch.optim.Optimizer:
+    """The optimiser over everything that can be trained; decay on matrices only."""
+    parameters = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    ]
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=0.0, momentum=0.9)
+    return torch.optim.AdamW(groups, lr=0.0, fused=True)
+
+
+def check_finite(
+    loss: float,
+    gradient_norm: float,
+    scaler: torch.amp.GradScaler,
+    step: int,
+    config: ResolvedTrainingConfig,
+) -> None:
+    """Stop before a loss or a gradient that is no number can reach a checkpoint.
+
+    In fp16 a gradient may be too large for once: that step was skipped and the scale lowered. Where it
+    still is without any scale, the run is broken.
+    """
+    overflowed = scaler.is_enabled() and scaler.get_scale() >= 1
+    for name, value in (("loss", loss), ("gradient's length", gradient_norm)):
+        if not (math.isfinite(value) or (name != "loss" and overflowed)):
+            precision = "" if config.precision == "fp32" else " or training.precision=fp32"
+            raise NonFiniteLossError(
+                f"the {name} became {value} at step {step}; try a learning rate lower than "
+                f"{config.learning_rate:g} (training.learning_rate){precision}; the checkpoint before, if "
+                "there was one, is kept"
+            )
+
+
+def clipped_norm(
+    optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, max_gradient_norm: float
+) -> float:
+    """Shorten the gradient to `max_gradient_norm`, and tell how long it was."""
+    scaler.unscale_(optimizer)
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    return torch.nn.utils.clip_grad_norm_(parameters, max_gradient_norm).item()
+
+
+def update(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, learning_rate: float) -> None:
+    """One step of Adam or SGD."""
+    for group in optimizer.param_groups:
+        group["lr"] = learning_rate
+    scaler.step(optimizer)
+    scaler.update()

@@ -1,0 +1,143 @@
+"""The processes that train one encoder together, each with its share of every loss batch.
+
+`torchrun` (or Ray) starts them. They have the same weights, since they start from the same ones and add
+up their gradients before each update; who has which texts is arithmetic.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from jaxtyping import Int64, UInt64
+from torch import Tensor
+
+from llmagentos.errors import TrainingError
+from llmagentos.loss import gathered
+
+# A process that ends closes its connections, which the others see at once. Waiting is for a first process
+# that prepares a large corpus.
+_PATIENCE = timedelta(days=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Ranks:
+    """This process among those of a run.
+
+    Attributes:
+        rank: 0 to size - 1; the first writes checkpoints and metrics.
+        size: W, processes in all.
+        group: of PyTorch; None for a single process.
+    """
+
+    rank: int = 0
+    size: int = 1
+    group: dist.ProcessGroup | None = None
+
+    @classmethod
+    def of_run(cls) -> "Ranks":
+        """Those of the process group that there is."""
+        if not (dist.is_available() and dist.is_initialized()):
+            return cls()
+        return cls(dist.get_rank(), dist.get_world_size(), dist.group.WORLD)
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this one writes what is written once."""
+        return self.rank == 0
+
+    def share(self, indices: Int64[np.ndarray, " B"]) -> Int64[np.ndarray, " b"]:
+        """This rank's texts of a batch whose size is a multiple of W."""
+        own: Int64[np.ndarray, " b"] = indices.reshape(self.size, -1)[self.rank]
+        return own
+
+    def gathered(self, x: Tensor) -> Tensor:
+        """The rows of all ranks, in their order; each has as many."""
+        return gathered(x, self.group)
+
+    def keys(
+        self, hashes: UInt64[np.ndarray, " n"], groups: UInt64[np.ndarray, " n"]
+    ) -> tuple[UInt64[np.ndarray, " m"], UInt64[np.ndarray, " m"]]:
+        """Content hashes and groups of the texts of all ranks."""
+        if self.group is None:
+            return hashes, groups
+        both = torch.from_numpy(np.stack([hashes, groups], 1).view(np.int64))
+        everyones = self.gathered(both).numpy().view(np.uint64)
+        return everyones[:, 0], everyones[:, 1]
+
+    def add_up(self, parameters: Iterable[torch.nn.Parameter], *values: float) -> list[float]:
+        """Add up the gradients of all ranks, and some numbers along with them, in one all-reduce.
+
+        Args:
+            parameters: their `.grad` becomes the sum.
+            values: numbers of this rank.
+
+        Returns:
+            The sums of the numbers.
+        """
+        if self.group is None:
+            return list(values)
+        parameters = [parameter for parameter in parameters if parameter.requires_grad]
+        device = parameters[0].device
+        parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+        flat = torch.cat([*(part.reshape(-1).float() for part in parts), torch.tensor(values, device=device)])
+        dist.all_reduce(flat, group=self.group)
+        sizes = [parameter.numel() for parameter in parameters]
+        gradients = torch.split(flat, [*sizes, len(values)])
+        for parameter, gradient in zip(parameters, gradients, strict=False):
+            parameter.grad = gradient.view_as(parameter)
+        return [float(value) for value in flat[sum(sizes) :]]
+
+    def from_first(self, value: int) -> int:
+        """The first rank's number."""
+        if self.group is None:
+            return value
+        told = torch.tensor([value])
+        dist.broadcast(told, 0, group=self.group)
+        return int(told)
+
+    def wait(self) -> None:
+        """Until all are here."""
+        self.from_first(0)
+
+
+@contextmanager
+def joined_ranks() -> Iterator[Ranks]:
+    """Join the processes that `torchrun` started; alone, or where Ray has joined them, nothing is done.
+
+    Raises:
+        TrainingError: another process of the run has ended.
+    """
+    mine = "TORCHELASTIC_RUN_ID" in os.environ and not dist.is_initialized()
+    if mine:
+        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+        dist.init_process_group(backend, timeout=_PATIENCE)
+    try:
+        with told_of_others():
+            yield Ranks.of_run()
+    finally:
+        if mine:
+            dist.destroy_process_group()
+
+
+@contextmanager
+def told_of_others() -> Iterator[None]:
+    """In here the end of another process is an error that says so."""
+    try:
+        yield
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        lost = isinstance(error, dist.DistError) or any(sign in reason for sign in _LOST)
+        if not (lost and Ranks.of_run().size > 1):
+            raise
+        raise TrainingError(
+            f"process {Ranks.of_run().rank} lost the others of its run: one of them has ended, and its own "
+            "message, above or on its machine, says why; start all again with --resume"
+        ) from error
+
+
+_LOST = ("Connection closed by peer", "Connection reset", "Broken pipe", "Timed out", "NCCL")
