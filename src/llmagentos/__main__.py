@@ -94,9 +94,10 @@ def train(
     loaded = _config(config, settings, text_field)
     from llmagentos.pipeline import progress_bars
     from llmagentos.pipeline import train as run
+    from llmagentos.training import joined_ranks
 
     console = _console()
-    with _tells_how_to_go_on(out), progress_bars(console) as show:
+    with _tells_how_to_go_on(out), joined_ranks() as ranks, progress_bars(console) as show:
         trained = run(
             inputs,
             out,
@@ -107,7 +108,8 @@ def train(
             resume=resume,
             on_progress=show,
         )
-    _summary(console, trained, timed=steps is None)
+    if ranks.is_first:
+        _summary(console, trained, timed=steps is None)
 
 
 @app.command()

@@ -6,7 +6,8 @@ from llmagentos.pipeline._progress import OnProgress, Update
 from llmagentos.pipeline._related_words import related_to, related_words
 from llmagentos.pipeline._screen import progress_bars
 from llmagentos.pipeline._show_views import ShownText, ShownViews, show_views
-from llmagentos.pipeline._train import TrainedModel, demo, train
+from llmagentos.pipeline._train import demo, train
+from llmagentos.pipeline._trained import TrainedModel
 from llmagentos.pipeline._views_page import write_views_page
 
 __all__ = [

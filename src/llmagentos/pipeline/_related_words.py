@@ -10,7 +10,7 @@ from llmagentos.corpus import Corpus, disk_errors
 from llmagentos.errors import InputError
 from llmagentos.pipeline._temporary import temporary_folder
 from llmagentos.tokens import TokenStore, build_store, train_tokenizer
-from llmagentos.views import Spelling, learn_related_words, read_dictionary, write_dictionary
+from llmagentos.views import Recipe, Spelling, learn_related_words, read_dictionary, write_dictionary
 
 RELATED_WORDS_NAME: Final = "related-words.tsv"
 
@@ -73,6 +73,13 @@ def _kept(related: dict[str, list[str]], path: Path) -> dict[str, list[str]]:
         write_dictionary(related, partial)
         partial.rename(path)
     return read_dictionary(path)
+
+
+def related_words_for(recipe: Recipe, store: TokenStore, work: Path) -> dict[str, list[str]] | None:
+    """The words that replace one another, learned once a run; None where a file has them, or none do."""
+    if not recipe.uses("word_replacement") or recipe.dictionary is not None:
+        return None
+    return related_words_of(store, work / RELATED_WORDS_NAME)
 
 
 def related_to(word: str, related: dict[str, list[str]]) -> list[str]:

@@ -50,6 +50,13 @@ class Ranks:
         """Whether this one writes what is written once."""
         return self.rank == 0
 
+    @property
+    def device(self) -> torch.device:
+        """Where this rank computes: a GPU of its own, or the CPU."""
+        if not torch.cuda.is_available():
+            return torch.device("cpu")
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) if self.size > 1 else 0)
+
     def share(self, indices: Int64[np.ndarray, " B"]) -> Int64[np.ndarray, " b"]:
         """This rank's texts of a batch whose size is a multiple of W."""
         own: Int64[np.ndarray, " b"] = indices.reshape(self.size, -1)[self.rank]
@@ -100,9 +107,24 @@ class Ranks:
         dist.broadcast(told, 0, group=self.group)
         return int(told)
 
+    def tell(self, text: str = "") -> str:
+        """The first rank's text, for all."""
+        if self.group is None:
+            return text
+        size = self.from_first(len(text.encode()))
+        told = torch.zeros(size, dtype=torch.uint8)
+        if self.is_first:
+            told = torch.from_numpy(np.frombuffer(text.encode(), np.uint8).copy())
+        dist.broadcast(told, 0, group=self.group)
+        return told.numpy().tobytes().decode()
+
     def wait(self) -> None:
         """Until all are here."""
         self.from_first(0)
+
+
+ALONE = Ranks()
+"""The only process of its run."""
 
 
 @contextmanager

@@ -27,7 +27,7 @@ from llmagentos.training._config import Precision
 from llmagentos.training._functions import CheaperFunctions
 from llmagentos.training._memory import free_bytes, is_out_of_memory, saved_bytes
 from llmagentos.training._queue import NegativeQueue
-from llmagentos.training._ranks import Ranks
+from llmagentos.training._ranks import ALONE, Ranks
 from llmagentos.views import ViewBatch
 
 # Of the memory that is free when a step begins; the rest is for what is not counted: gradients on their
@@ -72,12 +72,12 @@ class StepGradient:
         precision: Precision,
         scaler: torch.amp.GradScaler,
         *,
-        ranks: Ranks | None = None,
+        ranks: Ranks = ALONE,
         queue: NegativeQueue | None = None,
         on_lowered: Callable[[int], None] | None = None,
     ) -> None:
         self.encoder, self.loss, self.precision, self.scaler = encoder, loss, precision, scaler
-        self.ranks, self.queue, self.on_lowered = ranks or Ranks(), queue, on_lowered
+        self.ranks, self.queue, self.on_lowered = ranks, queue, on_lowered
         self._shares = list(_SHARES_TO_KEEP)
         self._bytes_per_token = 0.0  # not known before the first micro-batch
 

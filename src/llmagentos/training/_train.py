@@ -33,7 +33,7 @@ from llmagentos.training._optimizer import check_finite, clipped_norm, make_opti
 from llmagentos.training._order import batch_at
 from llmagentos.training._peak import peak_flops
 from llmagentos.training._queue import NegativeQueue
-from llmagentos.training._ranks import Ranks, told_of_others
+from llmagentos.training._ranks import ALONE, Ranks, told_of_others
 from llmagentos.training._schedule import learning_rate_at
 from llmagentos.training._step import StepGradient
 from llmagentos.views import Views, text_keys
@@ -71,6 +71,7 @@ def train_encoder(
     recipe: dict[str, Any] | None = None,
     resume: bool = False,
     on_metrics: Callable[[Metrics], None] | None = None,
+    ranks: Ranks = ALONE,
 ) -> TrainingResult:
     """Train an encoder on pairs of views.
 
@@ -86,7 +87,9 @@ def train_encoder(
         recipe: plain values stored in each checkpoint beside the settings of training, views and
             loss; a resumed run must have the same.
         resume: go on from the newest checkpoint in `folder`, if there is one.
-        on_metrics: called with every row of metrics, about 200 times a run.
+        on_metrics: called with every row of metrics, about 200 times a run; by the first rank.
+        ranks: the processes that train together, from `joined_ranks`. All give the same arguments, and
+            `folder` is the same to all.
 
     Returns:
         Steps, epochs, seconds and the last checkpoint.
@@ -98,7 +101,6 @@ def train_encoder(
         CollapseError: all embeddings became one.
         OutputError: a checkpoint or the metrics cannot be written.
     """
-    ranks = Ranks.of_run()
     batch_size = _batch_size(config.batch_size, num_texts, ranks)
     longest_run = config.max_epochs * (num_texts // batch_size)
     state = RunState(

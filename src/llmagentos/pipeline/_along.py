@@ -1,0 +1,69 @@
+"""The other processes of a run: they wait until the first has prepared the text, and train along."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from llmagentos.config import Config
+from llmagentos.encoder import StaticEncoder, load_encoder
+from llmagentos.loss import NTXentLoss
+from llmagentos.pipeline._related_words import related_words_for
+from llmagentos.pipeline._start import new_static
+from llmagentos.pipeline._trained import TrainedModel
+from llmagentos.tokens import TokenStore
+from llmagentos.training import Budget, Ranks, train_encoder
+from llmagentos.views import Views
+
+
+def tell_others(
+    ranks: Ranks,
+    work: Path,
+    recipe: dict[str, Any],
+    *,
+    steps: int | None,
+    deadline: float | None,
+    resume: bool,
+) -> None:
+    """Tell the other processes that all is ready for training, and with what.
+
+    Args:
+        ranks: of the run.
+        work: its working folder, with the token store; the others must see it as well.
+        recipe: of `train_encoder`, with the full configuration.
+        steps: of `Budget`.
+        deadline: of `Budget`.
+        resume: of `train_encoder`.
+    """
+    told = {"work": str(work.absolute()), "steps": steps, "deadline": deadline, "resume": resume}
+    ranks.tell(json.dumps({**told, "recipe": recipe}))
+
+
+def train_along(ranks: Ranks, out: Path) -> TrainedModel:
+    """What a process does that is not the first of its run.
+
+    Args:
+        ranks: of the run.
+        out: where the first puts the model.
+
+    Returns:
+        What came of the training; without a report, which the first one has.
+    """
+    told = json.loads(ranks.tell())
+    work, recipe = Path(told["work"]), told["recipe"]
+    config = Config.from_toml(recipe["config"])
+    store = TokenStore(work / "store")
+    name = recipe["encoder"]
+    model = (new_static(store, config) if name == "static" else load_encoder(name)).to(ranks.device)
+    result = train_encoder(
+        model,
+        Views(store, config.views, related=related_words_for(config.views.resolved(), store, work)),
+        len(store),
+        NTXentLoss(config.loss.temperature, hardness=config.loss.hardness),
+        config.training.resolved(pretrained=not isinstance(model, StaticEncoder)),
+        Budget(steps=told["steps"], deadline=told["deadline"]),
+        work / "run",
+        recipe=recipe,
+        resume=told["resume"],
+        ranks=ranks,
+    )
+    return TrainedModel(path=out, report=None, trials=[], dropped={}, result=result, seconds=result.seconds)
