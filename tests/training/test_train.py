@@ -1,5 +1,6 @@
 """`train_encoder`: what it learns, when it ends, and what it refuses."""
 
+import copy
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -154,17 +155,15 @@ def transformer(build: Callable[[], Any]) -> Any:
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
 def test_lower_precisions_stay_near_fp32(tmp_path: Path, precision: Any) -> None:
-    torch.manual_seed(0)
     losses = []
-    for number, value in enumerate(("fp32", precision)):
-        encoder = transformer(tiny_bert)
-        encoder.backbone.config.hidden_dropout_prob = 0.0
-        store = make_store(tmp_path / f"store{number}", make_texts(40), encoder.tokenizer)
+    first = transformer(tiny_bert)  # copied: two trainings of a tokenizer do not give the same one
+    store = make_store(tmp_path / "store", make_texts(40), first.tokenizer)
+    for value, encoder in (("fp32", first), (precision, copy.deepcopy(first))):
         config = replace(CONFIG, learning_rate=1e-3, precision=value)
-        train(encoder, store, tmp_path / f"run{number}", config=config, steps=6)
+        train(encoder, store, tmp_path / value, config=config, steps=6)
         assert all(parameter.dtype == torch.float32 for parameter in encoder.parameters())
-        losses.append([row.loss for row in read_metrics(tmp_path / f"run{number}" / "metrics.jsonl")])
-    assert losses[0] == pytest.approx(losses[1], rel=0.1)
+        losses.append([row.loss for row in read_metrics(tmp_path / value / "metrics.jsonl")])
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)
 
 
 class OverflowsOnce(Spoilt):

@@ -1,6 +1,7 @@
 """The one interface of all encoders: ragged tokens in, one vector a text out."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,6 +101,11 @@ class Encoder(nn.Module, ABC):
                 f"freeze_layers must be 0 for {self.name}, which has no layers, got {num_layers} "
                 "(training.freeze_layers)"
             )
+
+    @property
+    def layers(self) -> Sequence[nn.Module]:
+        """The layers of a deep encoder, in the order in which a text goes through them."""
+        return []
 
     @abstractmethod
     def save(self, folder: Path) -> None:

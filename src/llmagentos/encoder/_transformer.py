@@ -6,6 +6,7 @@ one row without any padding where the backbone can do that, which is found by tr
 its longest text.
 """
 
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
@@ -158,18 +159,23 @@ class TransformerEncoder(Encoder):
         """Freeze what comes before layer `num_layers`, embeddings too. See `Encoder.freeze`."""
         if not num_layers:
             return
-        lists = [(name, m) for name, m in self.backbone.named_modules() if isinstance(m, nn.ModuleList)]
-        name, layers = max(lists, key=lambda pair: len(pair[1]), default=("", nn.ModuleList()))
-        if num_layers >= len(layers):
+        if num_layers >= (most := len(self.layers)):
             raise ConfigError(
-                f"freeze_layers must be below {len(layers)}, the layers of {self.name}, got {num_layers} "
+                f"freeze_layers must be below {most}, the layers of {self.name}, got {num_layers} "
                 "(training.freeze_layers)"
             )
+        first_trained = next(self.layers[num_layers].parameters())
         # Parameters stand in the order in which a text goes through them.
-        for parameter_name, parameter in self.backbone.named_parameters():
-            if parameter_name.startswith(f"{name}.{num_layers}."):
+        for parameter in self.backbone.parameters():
+            if parameter is first_trained:
                 break
             parameter.requires_grad_(False)
+
+    @property
+    def layers(self) -> Sequence[nn.Module]:
+        """The longest list of modules is that of the layers. See `Encoder.layers`."""
+        lists = [list(module) for module in self.backbone.modules() if isinstance(module, nn.ModuleList)]
+        return max(lists, key=len, default=[])
 
     def save(self, folder: Path) -> None:
         """Write a folder that sentence-transformers and transformers load. See `Encoder.save`."""

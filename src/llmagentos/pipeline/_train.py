@@ -39,6 +39,7 @@ from llmagentos.training import (
     Ranks,
     ResolvedTrainingConfig,
     TrainingConfig,
+    load_weights,
     train_encoder,
 )
 from llmagentos.views import Views, ViewsConfig
@@ -143,6 +144,9 @@ def train(
             ranks=ranks,
         )
 
+        if training.shard and ranks.size > 1:  # what was trained is in parts, and the checkpoint is whole
+            model = (new_static(store, config) if pretrained is None else load_encoder(encoder)).to(device)
+            load_weights(result.checkpoint, model)
         after = Remembering(EmbeddingModel(model))
         untrained = new_static(store, config) if pretrained is None else load_encoder(encoder)
         before = Remembering(EmbeddingModel(untrained.to(device)))

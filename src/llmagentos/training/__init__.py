@@ -1,7 +1,14 @@
 """Stage 6, training: views, an encoder and the loss in; a checkpoint, exact to resume, out."""
 
 from llmagentos.training._budget import Budget
-from llmagentos.training._checkpoint import RunState, difference, latest_checkpoint, plain, read_state
+from llmagentos.training._checkpoint import (
+    RunState,
+    difference,
+    latest_checkpoint,
+    load_weights,
+    plain,
+    read_state,
+)
 from llmagentos.training._config import ResolvedTrainingConfig, TrainingConfig
 from llmagentos.training._monitor import Metrics, read_metrics
 from llmagentos.training._order import batch_at
@@ -22,6 +29,7 @@ __all__ = [
     "difference",
     "joined_ranks",
     "latest_checkpoint",
+    "load_weights",
     "plain",
     "read_metrics",
     "read_state",

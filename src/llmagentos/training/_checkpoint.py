@@ -18,9 +18,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from llmagentos.errors import OutputError, TrainingError
 from llmagentos.training._queue import NegativeQueue
+from llmagentos.training._sharding import split_like, whole
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +52,8 @@ def save_checkpoint(
     optimizer: torch.optim.Optimizer,
     state: RunState,
     queue: NegativeQueue | None = None,
+    *,
+    write: bool = True,
 ) -> Path:
     """Write one checkpoint and remove older ones.
 
@@ -59,6 +63,7 @@ def save_checkpoint(
         optimizer: its state is saved.
         state: the rest.
         queue: its vectors and its copy of the encoder are saved.
+        write: false for all but one of the processes that share an encoder: they only give their parts.
 
     Returns:
         The folder of the new checkpoint.
@@ -67,16 +72,10 @@ def save_checkpoint(
         OutputError: the disk is full or read-only; the checkpoint before stays.
     """
     target = folder / f"step-{state.step:08d}"
-    if target.exists():  # a finished run was resumed: the same step is the same state
-        return target
     partial = folder / f".step-{state.step:08d}.partial"
-    tensors = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
-    for index, values in optimizer.state_dict()["state"].items():
-        tensors |= {
-            f"optimizer.{index}.{name}": tensor for name, tensor in values.items() if tensor is not None
-        }
-    if queue is not None:
-        tensors |= {f"queue.{name}": tensor for name, tensor in queue.state().items()}
+    tensors = _tensors(encoder, optimizer, queue)
+    if not write or target.exists():  # a finished run was resumed: the same step is the same state
+        return target
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
@@ -103,6 +102,18 @@ def save_checkpoint(
         if older != target:
             shutil.rmtree(older, ignore_errors=True)
     return target
+
+
+def _tensors(
+    encoder: torch.nn.Module, optimizer: torch.optim.Optimizer, queue: NegativeQueue | None
+) -> dict[str, Tensor]:
+    """All that a checkpoint keeps, by name; of sharded tensors the whole."""
+    tensors = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
+    for index, values in optimizer.state_dict()["state"].items():
+        tensors |= {f"optimizer.{index}.{name}": t for name, t in values.items() if t is not None}
+    if queue is not None:
+        tensors |= {f"queue.{name}": tensor for name, tensor in queue.state().items()}
+    return {name: whole(tensor.detach()) for name, tensor in tensors.items()}
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
@@ -188,22 +199,51 @@ def load_checkpoint(
     """
     try:
         tensors = load_file(checkpoint / "state.safetensors")
-        encoder.load_state_dict(
-            {name.removeprefix("encoder."): t for name, t in tensors.items() if name.startswith("encoder.")}
-        )
+        _load_weights(encoder, tensors)
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         state = optimizer.state_dict()
         state["state"] = {}
         for name, tensor in tensors.items():
             if name.startswith("optimizer."):
                 _, index, key = name.split(".", 2)
-                state["state"].setdefault(int(index), {})[key] = tensor
+                same_shape = tensor.shape == parameters[int(index)].shape
+                part = split_like(tensor, parameters[int(index)]) if same_shape else tensor
+                state["state"].setdefault(int(index), {})[key] = part
         optimizer.load_state_dict(state)
         if queue is not None:
             queue.load(
                 {name.removeprefix("queue."): t for name, t in tensors.items() if name.startswith("queue.")}
             )
-    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError) as error:
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, IndexError) as error:
         reason = " ".join(str(error).split())  # on one line, whoever wrote it
         raise TrainingError(
             f"the checkpoint {checkpoint} does not fit ({reason}); train again without --resume"
         ) from error
+
+
+def load_weights(checkpoint: Path, encoder: torch.nn.Module) -> None:
+    """Put the weights of a checkpoint into an encoder, and nothing else.
+
+    Args:
+        checkpoint: of a run whose encoder is elsewhere, or sharded.
+        encoder: of the same shape; changed.
+
+    Raises:
+        TrainingError: the checkpoint is damaged or belongs to another encoder.
+    """
+    try:
+        _load_weights(encoder, load_file(checkpoint / "state.safetensors"))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        reason = " ".join(str(error).split())
+        raise TrainingError(f"the weights of {checkpoint} do not fit ({reason})") from error
+
+
+def _load_weights(encoder: torch.nn.Module, tensors: dict[str, Tensor]) -> None:
+    there = encoder.state_dict()
+    encoder.load_state_dict(
+        {
+            name: split_like(tensors[f"encoder.{name}"], tensor)
+            for name, tensor in there.items()
+            if f"encoder.{name}" in tensors
+        }
+    )

@@ -32,6 +32,7 @@ class ResolvedTrainingConfig:
     freeze_layers: int
     queue_size: int
     queue_momentum: float
+    shard: bool
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -57,7 +58,10 @@ class TrainingConfig:
         freeze_layers: k, the embeddings and the first k layers of a Transformer stay as they are; 0 trains
             everything.
         queue_size: K, embeddings of earlier texts that are negatives as well (MoCo); 0 = none.
-        queue_momentum: of the copy of the encoder that embeds for the queue; its weights are a running mean.
+        queue_momentum: of the copy of the encoder that embeds for the queue; its weights are a
+            running mean.
+        shard: split weights, gradients and optimiser among the processes of a run, where none can hold
+            them all.
 
     Example:
         >>> TrainingConfig(batch_size=32).resolved(pretrained=True).learning_rate
@@ -88,6 +92,7 @@ class TrainingConfig:
     freeze_layers: Annotated[int, Field(ge=0, description="0 trains everything")] = 0
     queue_size: Annotated[int, Field(ge=0, le=10_000_000, description="0, or 1024 to 65536")] = 0
     queue_momentum: Annotated[float, Field(ge=0, lt=1, description="0.99 to 0.9999 is usual")] = 0.999
+    shard: Annotated[bool, Field(description="true or false")] = False
 
     def resolved(self, *, pretrained: bool) -> ResolvedTrainingConfig:
         """The same settings with nothing left open.

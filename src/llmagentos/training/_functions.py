@@ -21,7 +21,16 @@ class CheaperFunctions(TorchFunctionMode):
     """In this context `embedding` and `dropout` are ours, wherever a model calls them.
 
     The gradient of an embedding goes straight into `.grad` of its table, which must be a leaf.
+
+    Args:
+        embedding: whether that is so; not where the table is sharded.
     """
+
+    def __init__(self, *, embedding: bool = True) -> None:
+        super().__init__()
+        self._ours: dict[Callable[..., Any], Callable[..., Tensor | None]] = {functional.dropout: _dropout}
+        if embedding:
+            self._ours[functional.embedding] = _embedding
 
     def __torch_function__(
         self,
@@ -32,7 +41,7 @@ class CheaperFunctions(TorchFunctionMode):
     ) -> Any:
         """Call ours for the two, and `func` for everything else."""
         kwargs = kwargs or {}
-        ours = _OURS.get(func)
+        ours = self._ours.get(func)
         result = None if ours is None else ours(*args, **kwargs)
         return func(*args, **kwargs) if result is None else result
 
@@ -56,12 +65,6 @@ def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool
     if not training or p == 0.0 or not input.is_floating_point():
         return None
     return input * dropout_mask(input.shape, p, input.dtype)
-
-
-_OURS: dict[Callable[..., Any], Callable[..., Any]] = {
-    functional.embedding: _embedding,
-    functional.dropout: _dropout,
-}
 
 
 class _Embedding(torch.autograd.Function):

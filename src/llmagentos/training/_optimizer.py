@@ -7,6 +7,7 @@ import torch
 from llmagentos.encoder import Encoder
 from llmagentos.errors import NonFiniteLossError
 from llmagentos.training._config import ResolvedTrainingConfig
+from llmagentos.training._sharding import whole
 
 
 def make_optimizer(encoder: Encoder, config: ResolvedTrainingConfig) -> torch.optim.Optimizer:
@@ -50,7 +51,7 @@ def clipped_norm(
     """Shorten the gradient to `max_gradient_norm`, and tell how long it was."""
     scaler.unscale_(optimizer)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    return torch.nn.utils.clip_grad_norm_(parameters, max_gradient_norm).item()
+    return whole(torch.nn.utils.clip_grad_norm_(parameters, max_gradient_norm)).item()
 
 
 def update(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, learning_rate: float) -> None:

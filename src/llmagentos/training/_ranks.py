@@ -72,8 +72,8 @@ class Ranks:
         """Content hashes and groups of the texts of all ranks."""
         if self.group is None:
             return hashes, groups
-        both = torch.from_numpy(np.stack([hashes, groups], 1).view(np.int64))
-        everyones = self.gathered(both).numpy().view(np.uint64)
+        both = torch.from_numpy(np.stack([hashes, groups], 1).view(np.int64)).to(self.device)
+        everyones = self.gathered(both).cpu().numpy().view(np.uint64)
         return everyones[:, 0], everyones[:, 1]
 
     def add_up(self, parameters: Iterable[torch.nn.Parameter], *values: float) -> list[float]:
@@ -89,7 +89,7 @@ class Ranks:
         if self.group is None:
             return list(values)
         parameters = [parameter for parameter in parameters if parameter.requires_grad]
-        device = parameters[0].device
+        device = self.device
         parts = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
         flat = torch.cat([*(part.reshape(-1).float() for part in parts), torch.tensor(values, device=device)])
         dist.all_reduce(flat, group=self.group)
@@ -103,20 +103,28 @@ class Ranks:
         """The first rank's number."""
         if self.group is None:
             return value
-        told = torch.tensor([value])
+        told = torch.tensor([value], device=self.device)
         dist.broadcast(told, 0, group=self.group)
         return int(told)
+
+    def most(self, value: int) -> int:
+        """The largest number of all ranks."""
+        if self.group is None:
+            return value
+        largest = torch.tensor([value], device=self.device)
+        dist.all_reduce(largest, dist.ReduceOp.MAX, group=self.group)
+        return int(largest)
 
     def tell(self, text: str = "") -> str:
         """The first rank's text, for all."""
         if self.group is None:
             return text
         size = self.from_first(len(text.encode()))
-        told = torch.zeros(size, dtype=torch.uint8)
+        told = torch.zeros(size, dtype=torch.uint8, device=self.device)
         if self.is_first:
-            told = torch.from_numpy(np.frombuffer(text.encode(), np.uint8).copy())
+            told.copy_(torch.from_numpy(np.frombuffer(text.encode(), np.uint8).copy()))
         dist.broadcast(told, 0, group=self.group)
-        return told.numpy().tobytes().decode()
+        return told.cpu().numpy().tobytes().decode()
 
     def wait(self) -> None:
         """Until all are here."""

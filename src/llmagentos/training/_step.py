@@ -28,6 +28,7 @@ from llmagentos.training._functions import CheaperFunctions
 from llmagentos.training._memory import free_bytes, is_out_of_memory, saved_bytes
 from llmagentos.training._queue import NegativeQueue
 from llmagentos.training._ranks import ALONE, Ranks
+from llmagentos.training._sharding import is_sharded
 from llmagentos.views import ViewBatch
 
 # Of the memory that is free when a step begins; the rest is for what is not counted: gradients on their
@@ -50,6 +51,15 @@ class StepResult:
     h_b: Float32[Tensor, "n d"]
     loss: float
     recomputed: float
+
+
+@dataclass(frozen=True, slots=True)
+class _MicroBatch:
+    """Some texts of a batch: numbers, tokens and offsets. Without numbers it only keeps ranks in step."""
+
+    rows: Int64[Tensor, " m"]
+    tokens: Int64[Tensor, " u"]
+    offsets: Int64[Tensor, " m+1"]
 
 
 class StepGradient:
@@ -120,20 +130,12 @@ class StepGradient:
         """One batch, and how many ranks ran out of memory; the gradient is worth nothing if any did."""
         device = self.encoder.device
         tokens, offsets = (x.to(device) for x in joined(pairs.a, pairs.b))
-        rows = self.encoder.micro_batches(offsets.diff())
-        batches = [(tokens, offsets)] if len(rows) == 1 else [take(tokens, offsets, one) for one in rows]
-        rows = [torch.arange(len(offsets) - 1, device=device)] if len(rows) == 1 else rows
+        batches = self._micro_batches(tokens, offsets)
         # A rank without memory goes on with zeros up to where the others hear of it.
         h = torch.zeros(len(offsets) - 1, self.encoder.dimension, device=device)
         graphs: list[Tensor] = []
-        failed = False
-        try:
-            self._embed_all(rows, batches, seed, h, graphs)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            failed = True
-        num_kept = 0 if failed else len(graphs)
+        failed = not self._in_memory(lambda: self._embed_all(batches, seed, h, graphs))
+        num_kept = len(graphs)
 
         h_a, h_b = (views.requires_grad_() for views in torch.split(h, len(pairs.a)))
         queue = {}
@@ -142,67 +144,86 @@ class StepGradient:
         loss = self.loss(h_a, h_b, **keys, **queue, process_group=self.ranks.group)
         torch.autograd.backward(self.scaler.scale(loss))
         assert h_a.grad is not None and h_b.grad is not None
-        try:
-            if not failed:
-                self._backward_all(rows, batches, seed, torch.cat((h_a.grad, h_b.grad)), graphs)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            failed = True
+        gradient = torch.cat((h_a.grad, h_b.grad))
+        if not failed:
+            failed = not self._in_memory(lambda: self._backward_all(batches, seed, gradient, graphs))
         graphs.clear()
-        total, num_failed = self.ranks.add_up(self.encoder.parameters(), loss.item(), float(failed))
+        # The backward pass of a sharded encoder has added the gradients up already.
+        parameters = [] if is_sharded(self.encoder) else list(self.encoder.parameters())
+        total, num_failed = self.ranks.add_up(parameters, loss.item(), float(failed))
         recomputed = 1 - num_kept / len(batches)
         return StepResult(h_a.detach(), h_b.detach(), total, recomputed), round(num_failed)
 
-    def _embed_all(
-        self,
-        rows: list[Tensor],
-        batches: list[tuple[Tensor, Tensor]],
-        seed: int,
-        h: Tensor,
-        graphs: list[Tensor],
-    ) -> None:
+    def _micro_batches(self, tokens: Tensor, offsets: Tensor) -> list[_MicroBatch]:
+        """What goes through the encoder at once; of a sharded one as many on each rank."""
+        rows = self.encoder.micro_batches(offsets.diff())
+        if len(rows) == 1:
+            everything = torch.arange(len(offsets) - 1, device=tokens.device)
+            batches = [_MicroBatch(everything, tokens, offsets)]
+        else:
+            batches = [_MicroBatch(one, *take(tokens, offsets, one)) for one in rows]
+        if is_sharded(self.encoder):
+            none = _MicroBatch(rows[-1][:0], *take(tokens, offsets, rows[-1][:1]))
+            batches += [none] * (self.ranks.most(len(batches)) - len(batches))
+        return batches
+
+    def _embed_all(self, batches: list[_MicroBatch], seed: int, h: Tensor, graphs: list[Tensor]) -> None:
         """Fill h, and keep the graphs of as many micro-batches, from the first, as there is room for."""
-        room = self._shares[0] * free_bytes(self.encoder.device)
         with autocast_to(self.precision, self.encoder.device):
+            num_kept = self._num_that_fit(batches) if self._bytes_per_token else 1
             for number, batch in enumerate(batches):
-                fits = number == len(graphs) and self._bytes_per_token * len(batch[0]) <= room
-                embedded = self._embed(number, batch, seed, keep=fits)
-                h[rows[number]] = embedded.detach()
-                room -= (size := self._bytes_per_token * len(batch[0]))
-                if fits and room >= 0:
+                with nullcontext() if self._bytes_per_token else saved_bytes() as saved:
+                    embedded = self._embed(number, batch, seed, keep=number < num_kept)
+                if saved is not None:  # of the first of the run, with the longest texts, which take most
+                    self._bytes_per_token = max(saved.bytes / max(len(batch.tokens), 1), 1.0)
+                    num_kept = self._num_that_fit(batches)
+                h[batch.rows] = embedded.detach()[: len(batch.rows)]
+                if number < num_kept:
                     graphs.append(embedded)
-                del embedded, size
 
     def _backward_all(
-        self,
-        rows: list[Tensor],
-        batches: list[tuple[Tensor, Tensor]],
-        seed: int,
-        gradient: Tensor,
-        graphs: list[Tensor],
+        self, batches: list[_MicroBatch], seed: int, gradient: Tensor, graphs: list[Tensor]
     ) -> None:
         """Take the gradient of h back through each micro-batch, in order."""
         graphs.reverse()  # so that each is let go as soon as it is done
         with autocast_to(self.precision, self.encoder.device):
             for number, batch in enumerate(batches):
                 embedded = graphs.pop() if graphs else self._embed(number, batch, seed, keep=True)
-                torch.autograd.backward(embedded, gradient[rows[number]])
+                of_batch = torch.zeros_like(embedded)  # also where a rank has no text for this one
+                of_batch[: len(batch.rows)] = gradient[batch.rows]
+                torch.autograd.backward(embedded, of_batch)
                 del embedded
 
-    def _embed(self, number: int, batch: tuple[Tensor, Tensor], seed: int, *, keep: bool) -> Tensor:
+    def _num_that_fit(self, batches: list[_MicroBatch]) -> int:
+        """How many graphs may be kept; of a sharded encoder as many on each rank."""
+        room = self._shares[0] * free_bytes(self.encoder.device)
+        sizes = np.cumsum([self._bytes_per_token * len(batch.tokens) for batch in batches])
+        fitting = int((sizes <= room).sum())
+        return -self.ranks.most(-fitting) if is_sharded(self.encoder) else fitting
+
+    def _embed(self, number: int, batch: _MicroBatch, seed: int, *, keep: bool) -> Tensor:
         """Embeddings of a micro-batch, with a graph if it is to be kept."""
         torch.manual_seed(seed + number)  # for dropout
         on_cpu = self.encoder.device.type == "cpu"
-        with CheaperFunctions() if on_cpu else nullcontext(), nullcontext() if keep else torch.no_grad():
-            if self._bytes_per_token:
-                h: Tensor = self.encoder(*batch)
-                return h.float()
-            with saved_bytes() as saved:
-                h = self.encoder(*batch).float()
-            # The first has the longest texts, which take most; a static encoder keeps next to nothing.
-            self._bytes_per_token = max(saved.bytes / max(len(batch[0]), 1), 1.0)
-            return h
+        cheaper = CheaperFunctions(embedding=not is_sharded(self.encoder)) if on_cpu else nullcontext()
+        with cheaper, nullcontext() if keep else torch.no_grad():
+            h: Tensor = self.encoder(batch.tokens, batch.offsets)
+        return h.float()
+
+    def _in_memory(self, work: Callable[[], None]) -> bool:
+        """Whether some work went through; false where memory ran out."""
+        try:
+            work()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            if is_sharded(self.encoder):  # the others wait in the middle of a layer
+                raise TrainingError(
+                    "memory ran out in a sharded run, which cannot do the step again; go on with --resume "
+                    "and a lower training.micro_batch_tokens"
+                ) from error
+            return False
+        return True
 
     def _lower(self, pairs: ViewBatch) -> None:
         """Keep less, and if nothing was kept, take less at a time."""

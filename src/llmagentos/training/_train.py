@@ -35,6 +35,7 @@ from llmagentos.training._peak import peak_flops
 from llmagentos.training._queue import NegativeQueue
 from llmagentos.training._ranks import ALONE, Ranks, told_of_others
 from llmagentos.training._schedule import learning_rate_at
+from llmagentos.training._sharding import check_can_shard, shard
 from llmagentos.training._step import StepGradient
 from llmagentos.views import Views, text_keys
 
@@ -120,6 +121,9 @@ def train_encoder(
     )
     deadline = budget.deadline
     encoder.freeze(config.freeze_layers)
+    if config.shard and ranks.size > 1:
+        check_can_shard(config)
+        shard(encoder, ranks)
     optimizer = make_optimizer(encoder, config)
     # Gradients below 6e-8 are zero in fp16, so they are made larger on the way (Micikevicius et al. 2018).
     scaler = torch.amp.GradScaler(encoder.device.type, enabled=config.precision == "fp16")
@@ -221,12 +225,11 @@ def train_encoder(
                     on_metrics(row)
                 alarm.check(row)
             # While the alarm waits for the next row, the checkpoint before stays the good one.
-            if save and not alarm.waiting and ranks.is_first:
-                save_checkpoint(checkpoints, encoder, optimizer, state, queue)
+            if save and not ranks.from_first(int(alarm.waiting)):
+                save_checkpoint(checkpoints, encoder, optimizer, state, queue, write=ranks.is_first)
         seconds = clock.seconds + (0.0 if log is None else log.seconds)
     encoder.eval()
-    if ranks.is_first:
-        save_checkpoint(checkpoints, encoder, optimizer, state, queue)
+    save_checkpoint(checkpoints, encoder, optimizer, state, queue, write=ranks.is_first)
     ranks.wait()
     checkpoint = latest_checkpoint(checkpoints)
     assert checkpoint is not None
