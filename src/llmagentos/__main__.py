@@ -88,10 +88,34 @@ def train(
     settings: _Set = None,
     text_field: _TextField = None,
     resume: Annotated[bool, Option("--resume", help="Go on with a run that was stopped.")] = False,
+    ray: Annotated[
+        str | None,
+        Option(metavar="ADDRESS", help="Train on this Ray cluster (auto, local).", show_default=False),
+    ] = None,
+    ray_workers: Annotated[
+        int | None,
+        Option(min=1, help="Processes there; default one a GPU, else one a machine.", show_default=False),
+    ] = None,
 ) -> None:
     """Learn an embedding model from unlabelled text, and measure it on text held out."""
     _check_out(out, inputs)
     loaded = _config(config, settings, text_field)
+    if ray is not None:
+        from llmagentos.pipeline import train_on_ray
+
+        train_on_ray(
+            ray,
+            inputs,
+            out,
+            workers=ray_workers,
+            encoder=encoder,
+            config=loaded,
+            minutes=minutes,
+            steps=steps,
+            resume=resume,
+        )
+        print(f"The model is in {out}, its report in {out / 'report.html'}")
+        return
     from llmagentos.pipeline import progress_bars
     from llmagentos.pipeline import train as run
     from llmagentos.training import joined_ranks

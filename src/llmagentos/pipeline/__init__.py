@@ -3,6 +3,7 @@
 from llmagentos.pipeline._heldout import heldout_task
 from llmagentos.pipeline._probe import Trial
 from llmagentos.pipeline._progress import OnProgress, Update
+from llmagentos.pipeline._ray import train_on_ray
 from llmagentos.pipeline._related_words import related_to, related_words
 from llmagentos.pipeline._screen import progress_bars
 from llmagentos.pipeline._show_views import ShownText, ShownViews, show_views
@@ -24,5 +25,6 @@ __all__ = [
     "related_words",
     "show_views",
     "train",
+    "train_on_ray",
     "write_views_page",
 ]
