@@ -43,7 +43,8 @@ def data_hash(name: str) -> str:
 def code_hash(suite: Path, unit: str, others: Collection[str]) -> str:
     """The hash of the package, the judge and the suite's file less its other units, comments and bars.
 
-    Where the suite is a folder, also of the files in it whose names begin with `_`, which it imports.
+    Where the suite is a folder, also of what it imports: the files in it whose names begin with `_`, and
+    `_texts.py` and `_stores.py` beside it.
     """
     sources = sorted((ROOT / "src" / "llmagentos").rglob("*.py"))
     tree = ast.parse(suite.read_text(encoding="utf-8"))
@@ -55,6 +56,8 @@ def code_hash(suite: Path, unit: str, others: Collection[str]) -> str:
     judge = [_sha256(JUDGE)] if JUDGE.exists() else []
     package = [f"{path.relative_to(ROOT)}:{_sha256(path)}" for path in sources]
     parts = sorted(set(suite.parent.glob("_*.py")) - {suite}) if suite.name == "__main__.py" else []
+    beside = [suite.parent.parent / name for name in ("_texts.py", "_stores.py")] if parts else []
+    parts += [path for path in beside if path.exists()]
     own = [f"{path.name}:{_sha256(path)}" for path in parts]
     return _combined([*package, *judge, *own, ast.dump(tree)])
 

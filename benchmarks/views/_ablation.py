@@ -19,7 +19,8 @@ import zstandard
 
 from benchmarks._figures import Configuration, Figure
 from benchmarks._provenance import data_path
-from benchmarks.views._data import documents, hashed, read_rows, smallest
+from benchmarks._texts import hashed, read_rows
+from benchmarks.views._data import documents, smallest
 from llmagentos.corpus import CorpusConfig, Document, clean_document, cut_document
 from llmagentos.encoder import StaticEncoder
 from llmagentos.evaluation import RetrievalTask, STSTask, evaluate, load_task

@@ -1,30 +1,18 @@
 """The texts that the figures are measured on: real ones, the same in every run."""
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import xxhash
 import zstandard
 
 from benchmarks._provenance import data_path
+from benchmarks._texts import hashed, read_rows
 from llmagentos.corpus import Document
 
 TECHDOCS = tuple(f"corpus/techdocs/{name}.jsonl.zst" for name in ("eips", "peps", "powershell", "rust-rfcs"))
 SYNONYMS = "thesaurus/oewn/synonyms.tsv.zst"
-
-
-def read_rows(name: str) -> Iterator[dict[str, Any]]:
-    """The rows of a .jsonl.zst file."""
-    with zstandard.open(data_path(name), "rt", encoding="utf-8") as lines:
-        yield from map(json.loads, lines)
-
-
-def hashed(text: str) -> int:
-    """What texts are chosen by: the same anywhere, and unrelated to what a text says."""
-    return xxhash.xxh3_64_intdigest(text.encode())
 
 
 def paragraphs(number: int | None = None) -> list[str]:

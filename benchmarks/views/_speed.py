@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, pre_tokenizers, trainers
 
 from benchmarks._figures import Configuration
-from benchmarks.views._data import documents, mean_words, paragraphs, passages, read_rows, write_synonyms
+from benchmarks._texts import read_rows
+from benchmarks.views._data import documents, mean_words, paragraphs, passages, write_synonyms
 from benchmarks.views._peers import Peers
 from llmagentos.encoder import load_encoder
 from llmagentos.tokens import TokensConfig, build_store, train_tokenizer

@@ -3,12 +3,16 @@
 import json
 import shutil
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from sentence_transformers import SentenceTransformer
 from tokenizers import Tokenizer, models, processors
+from torch import Tensor
 from torch.nn import functional
 from transformers import (
     BertConfig,
@@ -16,18 +20,50 @@ from transformers import (
     CanineTokenizer,
     GPT2Config,
     GPT2Model,
+    OPTConfig,
+    OPTModel,
+    PreTrainedModel,
     PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
     RobertaConfig,
     RobertaModel,
     T5Config,
     T5Model,
 )
 
-from llmagentos.encoder import Encoder, TransformerEncoder, load_encoder
+from llmagentos.encoder import Encoder, Pooling, TransformerEncoder, load_encoder
 from llmagentos.encoder._transformer import special_tokens
-from llmagentos.errors import ModelError
+from llmagentos.errors import ConfigError, ModelError
 
-from .tiny import KINDS, SIZES, TEXTS, fast_tokenizer, ragged, tiny_bert, tiny_gpt2, wordpiece
+from .tiny import (
+    KINDS,
+    SIZES,
+    TEXTS,
+    fast_tokenizer,
+    ragged,
+    tiny_bert,
+    tiny_gemma2,
+    tiny_gpt2,
+    tiny_modernbert,
+    tiny_mpnet,
+    tiny_qwen3,
+    tiny_roberta,
+    wordpiece,
+)
+
+Build = Callable[[], tuple[PreTrainedModel, PreTrainedTokenizerFast]]
+
+PACKABLE: dict[str, Build] = {
+    "bert": tiny_bert,
+    "modernbert, window of 4": lambda: tiny_modernbert(local_attention=8),
+    "qwen3": tiny_qwen3,
+    "gpt2": tiny_gpt2,
+    "roberta": tiny_roberta,
+    "gemma2, window of 4, no softcap": lambda: tiny_gemma2(softcap=None),
+}
+NOT_PACKABLE: dict[str, Build] = {"mpnet": tiny_mpnet, "gemma2": lambda: tiny_gemma2(softcap=1.0)}
+
+LENGTHS = [3, 40, 17, 1, 25, 9]
 
 
 def unit_vectors(encoder: Encoder) -> torch.Tensor:
@@ -208,3 +244,232 @@ def test_encoder_decoders_are_refused() -> None:
     config = T5Config(vocab_size=500, d_model=16, d_kv=4, d_ff=16, num_layers=1, num_heads=2)
     with pytest.raises(ModelError, match=r"an encoder-decoder \(t5\)"):
         TransformerEncoder(T5Model(config), wordpiece())
+
+
+def encoder_of(
+    build: Build, pooling: Pooling = "mean", *, micro_batch_tokens: int = 2048
+) -> TransformerEncoder:
+    """With weights so large that each token shows in the result, and without dropout."""
+    torch.manual_seed(0)
+    backbone, tokenizer = build()
+    for parameter in backbone.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return TransformerEncoder(
+        backbone, tokenizer, pooling=pooling, micro_batch_tokens=micro_batch_tokens
+    ).eval()
+
+
+def some_texts(encoder: TransformerEncoder) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    tokens = torch.randint(5, encoder.backbone.config.vocab_size, (sum(LENGTHS),), generator=generator)
+    return tokens, torch.tensor([0, *LENGTHS]).cumsum(0)
+
+
+def one_by_one(encoder: TransformerEncoder, tokens: Tensor, offsets: Tensor) -> Tensor:
+    """Each text alone through the plain backbone."""
+    rows = []
+    for start, stop in pairwise(offsets.tolist()):
+        ids = [*encoder._prefix, *tokens[start:stop].tolist(), *encoder._suffix]
+        hidden = encoder.backbone(input_ids=torch.tensor([ids])).last_hidden_state[0]
+        rows.append({"mean": hidden.mean(0), "cls": hidden[0], "lasttoken": hidden[-1]}[encoder.pooling])
+    return torch.stack(rows)
+
+
+def gradient(encoder: TransformerEncoder, h: Tensor) -> Tensor:
+    """Of a sum in which each number of h counts differently, with respect to all weights."""
+    weights = [p for p in encoder.parameters() if p.requires_grad]
+    total = (h * torch.linspace(-1, 2, h.numel()).view(h.shape)).sum()
+    return torch.cat([g.flatten() for g in torch.autograd.grad(total, weights)])
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "lasttoken"])
+@pytest.mark.parametrize("kind", PACKABLE)
+def test_texts_that_share_rows_come_out_as_each_alone(kind: str, pooling: Pooling) -> None:
+    encoder = encoder_of(PACKABLE[kind], pooling)
+    assert encoder.packs
+    tokens, offsets = some_texts(encoder)
+    expected = one_by_one(encoder, tokens, offsets)
+    torch.testing.assert_close(encoder(tokens, offsets), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("micro_batch_tokens", [2048, 60])
+@pytest.mark.parametrize("kind", PACKABLE)
+def test_packed_and_padded_have_the_same_gradient(kind: str, micro_batch_tokens: int) -> None:
+    encoder = encoder_of(PACKABLE[kind], micro_batch_tokens=micro_batch_tokens)
+    texts = some_texts(encoder)
+    h = encoder(*texts)
+    packed = gradient(encoder, h)
+    encoder.packs = False
+    h_padded = encoder(*texts)
+    padded = gradient(encoder, h_padded)
+    torch.testing.assert_close(h, h_padded, rtol=1e-4, atol=1e-5)
+    assert (packed - padded).norm() / padded.norm() < 1e-5
+
+
+def test_a_window_shorter_than_the_texts_counts() -> None:
+    narrow = encoder_of(lambda: tiny_modernbert(local_attention=8))
+    wide = encoder_of(lambda: tiny_modernbert(local_attention=128))
+    different = (narrow(*some_texts(narrow)) - wide(*some_texts(wide))).abs().amax(1) > 1e-3
+    # With [CLS] and [SEP] a text of 3 tokens is as long as the window reaches.
+    assert different.tolist() == [length > 3 for length in LENGTHS]
+
+
+@pytest.mark.parametrize("pooling", ["mean", "cls", "lasttoken"])
+@pytest.mark.parametrize("kind", NOT_PACKABLE)
+def test_models_with_another_attention_stay_padded(kind: str, pooling: Pooling) -> None:
+    encoder = encoder_of(NOT_PACKABLE[kind], pooling)
+    assert not encoder.packs
+    tokens, offsets = some_texts(encoder)
+    expected = one_by_one(encoder, tokens, offsets)
+    torch.testing.assert_close(encoder(tokens, offsets), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_mpnet_equals_sentence_transformers(tmp_path: Path) -> None:
+    encoder = encoder_of(tiny_mpnet)
+    encoder.save(tmp_path)
+    torch.testing.assert_close(unit_vectors(encoder), their_unit_vectors(tmp_path), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("kind", [*PACKABLE, *NOT_PACKABLE])
+def test_trying_leaves_the_backbone_as_it_was(kind: str, training: bool) -> None:
+    backbone, tokenizer = (PACKABLE | NOT_PACKABLE)[kind]()
+    backbone.train(training)
+    attention, random = backbone.config._attn_implementation, torch.random.get_rng_state()
+    encoder = TransformerEncoder(backbone, tokenizer)
+    assert torch.equal(torch.random.get_rng_state(), random)
+    assert all(module.training == training for module in backbone.modules())
+    encoder(*ragged(encoder, TEXTS))
+    assert backbone.config._attn_implementation == attention
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_half_precision_is_close_forward_and_backward(kind: str) -> None:
+    """As training does it: both passes under autocast."""
+    encoder = encoder_of(KINDS[kind])
+    texts = some_texts(encoder)
+    h = encoder(*texts)
+    exact = gradient(encoder, h)
+    with torch.autocast("cpu", torch.bfloat16):
+        h_half = encoder(*texts)
+        half = gradient(encoder, h_half)
+    assert h_half.dtype == torch.float32
+    assert (h_half - h).norm() / h.norm() < 0.05
+    assert (half - exact).norm() / exact.norm() < 0.1
+
+
+@pytest.mark.parametrize("kind", ["bert", "gpt2", "roberta"])
+def test_dropout_comes_back_by_the_seed(kind: str) -> None:
+    encoder = encoder_of(PACKABLE[kind]).train()
+    texts = some_texts(encoder)
+    results = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        results.append(encoder(*texts))
+    assert torch.equal(results[0], results[1]) and not torch.equal(results[0], results[2])
+
+
+@pytest.fixture(scope="module")
+def bert() -> TransformerEncoder:
+    return encoder_of(tiny_bert)
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.lists(st.integers(0, 80), max_size=20), st.integers(1, 300), st.booleans())
+def test_micro_batches_are_runs_of_the_longest_within_the_budget(
+    bert: TransformerEncoder, lengths: list[int], budget: int, packs: bool
+) -> None:
+    bert.micro_batch_tokens, bert.packs = budget, packs
+    slots = [min(length, 62) + 2 for length in lengths]  # cut at 64, with [CLS] and [SEP]
+
+    def size(rows: list[int]) -> int:
+        return sum(slots[row] for row in rows) if packs else len(rows) * slots[rows[0]]
+
+    batches = [rows.tolist() for rows in bert.micro_batches(torch.tensor(lengths, dtype=torch.int64))]
+    in_order = [row for rows in batches for row in rows]
+    assert in_order == sorted(range(len(lengths)), key=lambda row: -slots[row])
+    assert all(len(rows) == 1 or size(rows) <= budget for rows in batches)
+    assert all(size([*rows, following[0]]) > budget for rows, following in pairwise(batches))
+
+
+@pytest.mark.parametrize("packs", [True, False])
+def test_without_a_budget_everything_goes_at_once(bert: TransformerEncoder, packs: bool) -> None:
+    bert.micro_batch_tokens, bert.packs = None, packs
+    assert [rows.tolist() for rows in bert.micro_batches(torch.tensor([1, 40, 2]))] == [[1, 2, 0]]
+
+
+def test_work_by_hand() -> None:
+    """Six operations a token for each weight, and 12 L D for each pair of tokens of a text."""
+    encoder = encoder_of(tiny_bert)
+    weights = 2 * (4 * 32 * 32 + 2 * 32 * 48)
+    tokens, pairs = 5 + 7 + 64, 5 * 5 + 7 * 7 + 64 * 64  # with [CLS] and [SEP], cut at 64
+    lengths = torch.tensor([3, 5, 300])
+    work = encoder.work(lengths)
+    assert (work.tokens, work.slots) == (tokens, tokens)
+    assert work.flops == 6 * weights * tokens + 12 * 2 * 32 * pairs
+    encoder.packs = False
+    assert encoder.work(lengths).slots == 3 * 64
+    assert encoder.work(lengths).flops == work.flops
+    encoder.micro_batch_tokens = 70
+    assert encoder.work(lengths).slots == 64 + 2 * 7
+
+
+def test_work_counts_the_matrices_of_gpt2_and_no_tables() -> None:
+    encoder = encoder_of(tiny_gpt2)
+    weights = 2 * (32 * 96 + 32 * 32 + 2 * 32 * 48)
+    work = encoder.work(torch.tensor([10]))
+    assert (work.tokens, work.slots) == (10, 10)
+    assert work.flops == 6 * weights * 10 + 12 * 2 * 32 * 100
+
+
+def tiny_opt() -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """The last norm stands before the layers in its list of parameters."""
+    tokenizer = wordpiece()
+    sizes = {"ffn_dim" if name == "intermediate_size" else name: size for name, size in SIZES.items()}
+    config = OPTConfig(vocab_size=len(tokenizer), pad_token_id=0, word_embed_proj_dim=32, **sizes)
+    return OPTModel(config), tokenizer
+
+
+def last_layers(backbone: PreTrainedModel) -> set[str]:
+    """Names of what comes after the first layer: the second and the last norm, but not BERT's pooler."""
+    before = ("embeddings", "embed_", "wte", "wpe", "pooler")
+    return {
+        name
+        for name, _ in backbone.named_parameters()
+        if not any(part in name for part in before) and not {"0"} & set(name.split("."))
+    }
+
+
+@pytest.mark.parametrize("kind", [*KINDS, "roberta", "opt"])
+def test_frozen_weights_get_no_gradient_and_all_others_do(kind: str) -> None:
+    encoder = encoder_of((KINDS | {"roberta": tiny_roberta, "opt": tiny_opt})[kind])
+    encoder.freeze(1)
+    torch.autograd.backward(encoder(*some_texts(encoder)).square().sum())
+    with_gradient = {name for name, p in encoder.backbone.named_parameters() if p.grad is not None}
+    assert with_gradient == last_layers(encoder.backbone)
+
+
+def test_freezing_no_layer_freezes_nothing() -> None:
+    encoder = encoder_of(tiny_qwen3)
+    encoder.freeze(0)
+    assert all(parameter.requires_grad for parameter in encoder.parameters())
+
+
+@pytest.mark.parametrize("num_layers", [2, 7])
+def test_one_layer_at_least_has_to_be_trained(num_layers: int) -> None:
+    encoder = encoder_of(tiny_bert)
+    with pytest.raises(
+        ConfigError, match=rf"freeze_layers must be below 2, the layers of transformer, got {num_layers}"
+    ):
+        encoder.freeze(num_layers)
+    assert all(p.requires_grad for layer in encoder.layers for p in layer.parameters())
+
+
+@pytest.mark.parametrize("kind", [*PACKABLE, *NOT_PACKABLE])
+def test_layers_stand_in_the_order_of_the_text(kind: str) -> None:
+    encoder = encoder_of((PACKABLE | NOT_PACKABLE)[kind])
+    order: list[int] = []
+    for number, layer in enumerate(encoder.layers):
+        layer.register_forward_hook(lambda *_, number=number: order.append(number))
+    encoder(*some_texts(encoder))
+    assert order == [0, 1]

@@ -11,14 +11,20 @@ from torch import Tensor
 from transformers import (
     BertConfig,
     BertModel,
+    Gemma2Config,
+    Gemma2Model,
     GPT2Config,
     GPT2Model,
     ModernBertConfig,
     ModernBertModel,
+    MPNetConfig,
+    MPNetModel,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen3Config,
     Qwen3Model,
+    RobertaConfig,
+    RobertaModel,
 )
 
 from llmagentos.encoder import Encoder
@@ -96,7 +102,7 @@ def tiny_bert() -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     return BertModel(BertConfig(vocab_size=len(tokenizer), pad_token_id=0, **SIZES)), tokenizer
 
 
-def tiny_modernbert() -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def tiny_modernbert(*, local_attention: int = 128) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     tokenizer = byte_level("<s>", "</s>")
     ids: dict[str, Any] = {
         "pad_token_id": 0,
@@ -105,7 +111,8 @@ def tiny_modernbert() -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
         "sep_token_id": 2,
         "eos_token_id": 2,
     }
-    return ModernBertModel(ModernBertConfig(vocab_size=len(tokenizer), **ids, **SIZES)), tokenizer
+    config = ModernBertConfig(vocab_size=len(tokenizer), local_attention=local_attention, **ids, **SIZES)
+    return ModernBertModel(config), tokenizer
 
 
 def tiny_qwen3() -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
@@ -122,6 +129,35 @@ def tiny_gpt2() -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     tokenizer = fast_tokenizer(tokenizer_object=plain.backend_tokenizer, eos_token="</s>", bos_token="</s>")
     sizes = {"n_inner" if name == "intermediate_size" else name: size for name, size in SIZES.items()}
     return GPT2Model(GPT2Config(vocab_size=len(tokenizer), **sizes)), tokenizer
+
+
+def tiny_roberta() -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """The first token stands at position 1, behind that of padding."""
+    tokenizer = wordpiece()
+    return RobertaModel(RobertaConfig(vocab_size=len(tokenizer), pad_token_id=0, **SIZES)), tokenizer
+
+
+def tiny_mpnet() -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """Has an attention of its own, with relative positions."""
+    tokenizer = wordpiece()
+    return MPNetModel(MPNetConfig(vocab_size=len(tokenizer), pad_token_id=0, **SIZES)), tokenizer
+
+
+def tiny_gemma2(*, softcap: float | None) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    tokenizer = byte_level("", "</s>")
+    config = Gemma2Config(
+        vocab_size=len(tokenizer),
+        pad_token_id=0,
+        eos_token_id=2,
+        bos_token_id=1,
+        num_key_value_heads=2,
+        head_dim=8,
+        query_pre_attn_scalar=8,
+        sliding_window=4,
+        attn_logit_softcapping=softcap,
+        **SIZES,
+    )
+    return Gemma2Model(config), tokenizer
 
 
 KINDS: dict[str, Callable[[], tuple[PreTrainedModel, PreTrainedTokenizerFast]]] = {

@@ -1,11 +1,15 @@
 """NT-Xent against the formula written out, closed forms, and its gradient against finite differences."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pydantic import ValidationError
 from torch import Tensor
 from torch.nn import functional
@@ -16,26 +20,75 @@ from llmagentos.loss import LossConfig, NTXentLoss, _ntxent, ntxent
 Vectors = npt.NDArray[np.float64]
 
 
-def formula(h_a: Vectors, h_b: Vectors, tau: float, left_out: npt.NDArray[np.bool_] | None = None) -> float:
+def formula(
+    h_a: Vectors,
+    h_b: Vectors,
+    tau: float,
+    left_out: npt.NDArray[np.bool_] | None = None,
+    *,
+    alpha: float = 0.0,
+    queue: Vectors | None = None,
+) -> float:
     """The loss of the seed, term by term; `left_out` (N, N) marks texts that are no negatives."""
     num_texts = len(h_a)
     h = [view for pair in zip(h_a, h_b, strict=True) for view in pair]  # h[2k] and h[2k + 1] are text k
 
+    def cosine(a: Vectors, b: Vectors) -> float:
+        return float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+
     def s(i: int, j: int) -> float:
-        return float(h[i] @ h[j] / (np.linalg.norm(h[i]) * np.linalg.norm(h[j])))
+        return cosine(h[i], h[j])
 
     def p(i: int, j: int) -> float:
-        denominator = 0.0
+        denominator = math.exp(s(i, j) / tau)
         for k in range(2 * num_texts):
-            if k == i or (k != j and left_out is not None and left_out[i // 2, k // 2]):
+            if k in (i, j) or (left_out is not None and left_out[i // 2, k // 2]):
                 continue
-            denominator += math.exp(s(i, k) / tau)
+            denominator += math.exp(alpha * s(i, k)) * math.exp(s(i, k) / tau)
+        for negative in [] if queue is None else queue:
+            denominator += math.exp(alpha * cosine(h[i], negative)) * math.exp(cosine(h[i], negative) / tau)
         return math.exp(s(i, j) / tau) / denominator
 
     total = 0.0
     for k in range(num_texts):
         total += math.log(p(2 * k, 2 * k + 1)) + math.log(p(2 * k + 1, 2 * k))
     return -total / (2 * num_texts)
+
+
+def plain(
+    h_a: Tensor,
+    h_b: Tensor,
+    tau: float,
+    *,
+    alpha: float = 0.0,
+    left_out: Tensor | None = None,
+    queue: Tensor | None = None,
+    left_out_of_queue: Tensor | None = None,
+) -> Tensor:
+    """The same with the whole matrix and PyTorch's gradient; `left_out_of_queue` is (N, K)."""
+    num_texts = len(h_a)
+    z = functional.normalize(torch.cat((h_a, h_b)), dim=1)
+    itself = torch.eye(2 * num_texts, dtype=torch.bool)
+    positive = itself.roll(num_texts, 0)
+    cosines = z @ z.T
+    logits = cosines / tau + alpha * cosines.detach() * ~positive
+    hidden = itself if left_out is None else itself | (left_out.tile(2, 2) & ~positive)
+    logits = logits.masked_fill(hidden, -torch.inf)
+    if queue is not None:
+        cosines = z @ functional.normalize(queue, dim=1).T
+        more = cosines / tau + alpha * cosines.detach()
+        if left_out_of_queue is not None:
+            more = more.masked_fill(left_out_of_queue.tile(2, 1), -torch.inf)
+        logits = torch.cat((logits, more), 1)
+    return functional.cross_entropy(logits, torch.arange(2 * num_texts).roll(num_texts))
+
+
+def with_gradient(loss: Callable[..., Tensor], h_a: Tensor, h_b: Tensor, *args: Any, **more: Any) -> Vectors:
+    """[value, gradient of h_a, gradient of h_b] as one row of numbers."""
+    h_a, h_b = (h.detach().requires_grad_() for h in (h_a, h_b))
+    value = loss(h_a, h_b, *args, **more)
+    gradient = torch.cat(torch.autograd.grad(value, (h_a, h_b)))
+    return torch.cat((value.detach()[None], gradient.flatten())).double().numpy()
 
 
 def views(num_texts: int, dimension: int = 6, seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -213,3 +266,220 @@ def test_the_message_says_what_to_do() -> None:
 
 def test_prints_its_temperature() -> None:
     assert repr(NTXentLoss(0.07)) == "NTXentLoss(temperature=0.07)"
+
+
+@pytest.mark.parametrize(
+    ("hardness", "text"), [(0.0, "temperature=0.07"), (4.5, "temperature=0.07, hardness=4.5")]
+)
+def test_prints_its_hardness_where_it_has_one(hardness: float, text: str) -> None:
+    assert repr(NTXentLoss(0.07, hardness=hardness)) == f"NTXentLoss({text})"
+
+
+@pytest.mark.parametrize("temperature", [0.0049, 1e-9])
+def test_temperatures_that_exponentials_cannot_hold_are_refused(temperature: float) -> None:
+    with pytest.raises(ConfigError, match=r"temperature must be >= 0.005, got .* 0.02 to 0.1 is usual"):
+        NTXentLoss(temperature)
+    assert NTXentLoss(0.005).temperature == 0.005
+
+
+@pytest.mark.parametrize("hardness", [-0.1, math.nan, math.inf])
+def test_hardness_must_not_be_negative(hardness: float) -> None:
+    with pytest.raises(ConfigError, match=r"hardness must be >= 0, got .*\(loss.hardness\)"):
+        NTXentLoss(0.05, hardness=hardness)
+    with pytest.raises(ValidationError):
+        LossConfig(hardness=hardness)
+
+
+def test_the_module_passes_its_hardness_and_the_queue_on() -> None:
+    h_a, h_b = views(5)
+    queue = torch.randn(3, 6, dtype=torch.float64)
+    assert torch.equal(
+        NTXentLoss(0.1, hardness=3)(h_a, h_b, queue=queue), ntxent(h_a, h_b, 0.1, hardness=3, queue=queue)
+    )
+
+
+@pytest.mark.usefixtures("tile_rows")
+@pytest.mark.parametrize("num_queued", [0, 1, 5])
+@pytest.mark.parametrize("alpha", [0.0, 1.0, 9.0])
+def test_hardness_and_queue_equal_the_formula(alpha: float, num_queued: int) -> None:
+    h_a, h_b = views(5)
+    queue = 3 * views(5, seed=1)[0][:num_queued]
+    expected = formula(h_a.numpy(), h_b.numpy(), 0.2, alpha=alpha, queue=queue.numpy())
+    assert plain(h_a, h_b, 0.2, alpha=alpha, queue=queue).item() == pytest.approx(expected, rel=1e-12)
+    assert ntxent(h_a, h_b, 0.2, hardness=alpha, queue=queue).item() == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.usefixtures("tile_rows", "keep_elements")
+def test_no_gradient_goes_through_the_weights_of_hard_negatives() -> None:
+    h_a, h_b = views(7)
+    found = with_gradient(ntxent, h_a, h_b, 0.1, hardness=5.0)
+    np.testing.assert_allclose(found, with_gradient(plain, h_a, h_b, 0.1, alpha=5.0), rtol=1e-9, atol=1e-13)
+
+    def through(h_a: Tensor, h_b: Tensor) -> Tensor:
+        """The same value, with the weights' own gradient."""
+        z = functional.normalize(torch.cat((h_a, h_b)), dim=1)
+        logits = (z @ z.T * 15).fill_diagonal_(-torch.inf)
+        rows, positives = torch.arange(14), torch.arange(14).roll(7)
+        logits[rows, positives] = logits[rows, positives] * 10 / 15
+        return functional.cross_entropy(logits, positives)
+
+    other = with_gradient(through, h_a, h_b)
+    assert found[0] == pytest.approx(other[0], rel=1e-9)
+    assert np.linalg.norm(found[1:] - other[1:]) > 0.01 * np.linalg.norm(found[1:])
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 6), st.integers(0, 3)), min_size=1, max_size=8),
+    st.none() | st.lists(st.integers(0, 9), max_size=9),
+    st.sampled_from([0.0, 2.5]),
+    st.integers(1, 19),
+    st.booleans(),
+    st.integers(0, 1000),
+)
+def test_value_and_gradient_equal_the_plain_form(
+    keys: list[tuple[int, int]],
+    queued: list[int] | None,
+    alpha: float,
+    tile_rows: int,
+    keep: bool,
+    seed: int,
+) -> None:
+    """With repeated texts, groups, a queue that holds texts of the batch, and tiles of any size."""
+    h_a, h_b = views(len(keys), seed=seed)
+    hashes, groups = np.array(keys, np.uint64).T
+    left_out = np.equal.outer(hashes, hashes) | (np.equal.outer(groups, groups) & (groups != 0))
+    queue, queue_hashes, left_out_of_queue = None, None, None
+    if queued is not None:
+        queue = views(9, seed=seed + 1)[0][: len(queued)]
+        queue_hashes = np.array(queued, np.uint64)
+        left_out_of_queue = torch.from_numpy(np.equal.outer(hashes, queue_hashes))
+    expected = with_gradient(
+        plain,
+        h_a,
+        h_b,
+        0.15,
+        alpha=alpha,
+        left_out=torch.from_numpy(left_out),
+        queue=queue,
+        left_out_of_queue=left_out_of_queue,
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(_ntxent, "_TILE_ROWS", tile_rows)
+        patch.setattr(_ntxent, "_KEEP_ELEMENTS", 1 << 24 if keep else 0)
+        found = with_gradient(
+            ntxent,
+            h_a,
+            h_b,
+            0.15,
+            hashes=hashes,
+            groups=groups,
+            hardness=alpha,
+            queue=queue,
+            queue_hashes=queue_hashes,
+        )
+    np.testing.assert_allclose(found, expected, rtol=1e-8, atol=1e-12)
+
+
+@pytest.mark.usefixtures("tile_rows", "keep_elements")
+def test_texts_of_the_batch_are_left_out_of_the_queue_and_no_others() -> None:
+    """The queue's first is a text of the batch, its second occurs twice there, its third nowhere."""
+    h_a, h_b = views(4)
+    queue = views(3, seed=1)[0]
+    hashes, queue_hashes = np.array([5, 1 << 63, 6, 1 << 63], np.uint64), np.array([5, 1 << 63, 8], np.uint64)
+    left_out = torch.from_numpy(np.equal.outer(hashes, hashes))
+    left_out_of_queue = torch.from_numpy(np.equal.outer(hashes, queue_hashes))
+    assert left_out_of_queue.int().tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 1, 0]]
+    expected = with_gradient(
+        plain, h_a, h_b, 0.2, left_out=left_out, queue=queue, left_out_of_queue=left_out_of_queue
+    )
+    found = with_gradient(ntxent, h_a, h_b, 0.2, hashes=hashes, queue=queue, queue_hashes=queue_hashes)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-13)
+
+
+def test_the_queue_gets_no_gradient() -> None:
+    h_a, h_b = views(4)
+    queue = torch.randn(3, 6, dtype=torch.float64, requires_grad=True)
+    assert not ntxent(h_a, h_b, 0.1, queue=queue).requires_grad
+    torch.autograd.backward(ntxent(h_a.requires_grad_(), h_b, 0.1, queue=queue))
+    assert queue.grad is None
+
+
+def test_hashes_of_batch_and_queue_may_be_of_different_kinds() -> None:
+    """NumPy joins uint64 and int64 to float64, in which these two hashes are one."""
+    h_a, h_b = views(2)
+    queue = views(1, seed=1)[0]
+    hashes, queue_hashes = np.array([2**60, 2**60 + 1], np.uint64), np.array([2**60 + 1])
+    found = ntxent(h_a, h_b, 0.2, hashes=hashes, queue=queue, queue_hashes=queue_hashes)
+    same_kind = queue_hashes.astype(np.uint64)
+    expected = ntxent(h_a, h_b, 0.2, hashes=hashes, queue=queue, queue_hashes=same_kind)
+    assert found.item() == expected.item()
+
+
+@pytest.mark.usefixtures("keep_elements")
+@pytest.mark.parametrize("tau", [0.05, 0.025, 0.02])
+@pytest.mark.parametrize("alpha", [0.0, 5.0])
+@pytest.mark.parametrize("tile_rows", [33, 128, 399, 1024])
+def test_float32_has_the_gradient_of_float64(
+    tile_rows: int, alpha: float, tau: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_ntxent, "_TILE_ROWS", tile_rows)
+    h_a, h_b = (h.float() for h in views(200, 32))
+    queue = views(70, 32, seed=1)[0].float()
+    found = with_gradient(ntxent, h_a, h_b, tau, hardness=alpha, queue=queue)
+    expected = with_gradient(plain, h_a.double(), h_b.double(), tau, alpha=alpha, queue=queue.double())
+    assert found[0] == pytest.approx(expected[0], rel=1e-5)
+    assert np.linalg.norm(found[1:] - expected[1:]) < 1e-5 * np.linalg.norm(expected[1:])
+
+
+@pytest.mark.parametrize(("temperature", "hardness"), [(0.005, 0.0), (0.005, 100.0), (0.02, 100.0)])
+def test_the_lowest_temperature_and_the_greatest_hardness_are_stable(
+    temperature: float, hardness: float
+) -> None:
+    h_a, h_b = (h.float() for h in views(30))
+    h_b[0] = -h_a[0]
+    found = with_gradient(ntxent, h_a, h_b, temperature, hardness=hardness)
+    expected = with_gradient(plain, h_a.double(), h_b.double(), temperature, alpha=hardness)
+    assert found[0] == pytest.approx(expected[0], rel=1e-5)
+    assert np.linalg.norm(found[1:] - expected[1:]) < 1e-4 * np.linalg.norm(expected[1:])
+
+
+@pytest.mark.usefixtures("keep_elements")
+def test_a_second_backward_pass_gives_the_same_gradient() -> None:
+    h_a, h_b = (h.requires_grad_() for h in views(6))
+    loss = ntxent(h_a, h_b, 0.1, queue=views(4, seed=1)[0])
+    first, second = (torch.autograd.grad(loss, (h_a, h_b), retain_graph=True) for _ in range(2))
+    assert all(torch.equal(*pair) for pair in zip(first, second, strict=True))
+
+
+def made_tiles(monkeypatch: pytest.MonkeyPatch, num_texts: int, num_queued: int) -> list[torch.Size]:
+    """Shapes of the tiles that a forward and a backward pass make."""
+    shapes: list[torch.Size] = []
+    for name in ("_tile", "_queue_tile"):
+        make = getattr(_ntxent._Tiles, name)
+
+        def spy(self: Any, rows: slice, columns: slice, make: Callable[..., Tensor] = make) -> Tensor:
+            tile = make(self, rows, columns)
+            shapes.append(tile.shape)
+            return tile
+
+        monkeypatch.setattr(_ntxent._Tiles, name, spy)
+    h_a, h_b = (h.requires_grad_() for h in views(num_texts))
+    torch.autograd.backward(ntxent(h_a, h_b, 0.1, queue=views(num_queued)[0]))
+    return shapes
+
+
+def test_a_large_batch_is_never_whole_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """16 x 16 tiles of views, of which one triangle is made, and 16 x 2 of the queue; each twice."""
+    monkeypatch.setattr(_ntxent, "_TILE_ROWS", 64)
+    monkeypatch.setattr(_ntxent, "_KEEP_ELEMENTS", 1000 * 1000)
+    shapes = made_tiles(monkeypatch, num_texts=500, num_queued=100)
+    assert len(shapes) == 2 * (16 * 17 // 2 + 16 * 2)
+    assert all(rows <= 64 and columns <= 64 for rows, columns in shapes)
+
+
+def test_the_tiles_of_a_small_batch_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_ntxent, "_TILE_ROWS", 64)
+    monkeypatch.setattr(_ntxent, "_KEEP_ELEMENTS", 1000 * 1100)
+    shapes = made_tiles(monkeypatch, num_texts=500, num_queued=100)
+    assert len(shapes) == 16 * 17 // 2 + 16 * 2

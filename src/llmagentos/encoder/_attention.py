@@ -84,7 +84,8 @@ def attend(
         raise ValueError(f"packed attention has no {', '.join(wanted)}")
     causal = bool(getattr(module, "is_causal", False)) if is_causal is None else is_causal
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    query, key, value = (x[0].transpose(0, 1) for x in (query, key, value))
+    # Norms of queries and keys, as Qwen3 has them, leave float32 where autocast makes the values bf16.
+    query, key, value = (x[0].transpose(0, 1).to(value.dtype) for x in (query, key, value))
     if query.is_cuda and query.dtype != torch.float32 and not dropout:
         return _flash(query, key, value, packing, scaling, causal, sliding_window)[None], None
     if key.shape[1] != query.shape[1]:

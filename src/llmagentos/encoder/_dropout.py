@@ -35,9 +35,9 @@ def dropout_mask(shape: torch.Size, p: float, dtype: torch.dtype) -> Tensor:
         ([0.0, 1.3333333730697632], 0.25)
     """
     limit = round(p * 32_768)
-    if limit >= 32_768:
-        return torch.zeros(shape, dtype=dtype)
     number = shape.numel()
+    if limit >= 32_768 or not number:
+        return torch.zeros(shape, dtype=dtype)
     seed = int(torch.randint(2**62, ()))
     words = np.random.SFC64(seed).random_raw(-(-number // 4)).view(np.int64)
     random = torch.from_numpy(words)

@@ -112,11 +112,8 @@ class TransformerEncoder(Encoder):
         self._first_position = _first_position(backbone)
         self.packs = self._packs_exactly()
         tables = {id(module.weight) for module in backbone.modules() if isinstance(module, nn.Embedding)}
-        self._num_weights = sum(
-            p.numel()
-            for p in backbone.parameters()
-            if p.ndim == 2 and p.requires_grad and id(p) not in tables
-        )
+        used = ((name, p) for name, p in backbone.named_parameters() if p.requires_grad)  # not the pooler
+        self._matrices = {name for name, p in used if p.ndim == 2 and id(p) not in tables}
 
     def micro_batches(self, lengths: Int64[Tensor, " n"]) -> list[Int64[Tensor, " m"]]:
         """Rows that go through the backbone together, longest first. See `Encoder.micro_batches`."""
@@ -142,17 +139,19 @@ class TransformerEncoder(Encoder):
     def work(self, lengths: Int64[Tensor, " n"]) -> Work:
         """See `Encoder.work`.
 
-        Source: Chowdhery et al. 2022, PaLM, appendix B: 6 operations a weight of a matrix and token, and
-        12 L D a token for the attention of each layer.
+        Source: Chowdhery et al. 2022, PaLM, appendix B: 6 operations a weight of a matrix and token (2 for
+        the forward pass alone, where it is frozen), and 12 L D a token for the attention of each layer.
         """
         slots = self._slots(lengths)
         computed = [len(rows) * int(slots[rows[0]]) for rows in self.micro_batches(lengths)]
         tokens = int(slots.sum())
+        matrices = (p for name, p in self.backbone.named_parameters() if name in self._matrices)
+        per_weight = sum(p.numel() * (6 if p.requires_grad else 2) for p in matrices)
         per_pair = 12 * self.dimension * int(self.backbone.config.num_hidden_layers)
         return Work(
             tokens=tokens,
             slots=tokens if self.packs else sum(computed),
-            flops=6.0 * self._num_weights * tokens + per_pair * int(slots.square().sum()),
+            flops=float(per_weight * tokens + per_pair * int(slots.square().sum())),
         )
 
     def freeze(self, num_layers: int) -> None:
@@ -164,12 +163,14 @@ class TransformerEncoder(Encoder):
                 f"freeze_layers must be below {most}, the layers of {self.name}, got {num_layers} "
                 "(training.freeze_layers)"
             )
-        first_trained = next(self.layers[num_layers].parameters())
-        # Parameters stand in the order in which a text goes through them.
-        for parameter in self.backbone.parameters():
-            if parameter is first_trained:
-                break
-            parameter.requires_grad_(False)
+        for layer in self.layers[:num_layers]:
+            layer.requires_grad_(False)
+        first = self.layers[0]
+        for module in self.backbone.modules():
+            # Tables, and what holds them with their norm, but not the whole backbone.
+            has_tables = any(isinstance(child, nn.Embedding) for child in module.children())
+            if isinstance(module, nn.Embedding) or (has_tables and first not in set(module.modules())):
+                module.requires_grad_(False)
 
     @property
     def layers(self) -> Sequence[nn.Module]:
@@ -260,6 +261,7 @@ class TransformerEncoder(Encoder):
         size = self.backbone.config.vocab_size
         tokens = torch.arange(int(lengths.sum())).add_(7).remainder_(size)
         starts = torch.tensor([0, longest])
+        tokens, starts, lengths = (x.to(self.device) for x in (tokens, starts, lengths))
         trained = self.backbone.training
         self.backbone.train(False)
         try:
@@ -321,7 +323,8 @@ def _first_position(backbone: PreTrainedModel) -> int:
 
 def _micro_batches(order: Tensor, slots: list[int], budget: int | None, *, padded: bool) -> list[Tensor]:
     """Cut rows, longest first, into runs of at most `budget` slots, but at least one row each."""
-    budget = budget or max(sum(slots), 1)
+    if budget is None:
+        return [order] if len(order) else []
     cuts, used = [0], 0
     for place, size in enumerate(slots):
         used += slots[cuts[-1]] if padded else size

@@ -101,6 +101,10 @@ def ntxent(
         cosines are equal, log(2N - 1 + K); 0 at best (approached as tau -> 0). With a process group it is
         this rank's share: the shares sum up to the loss of all texts, and so do the gradients.
 
+    Raises:
+        ValueError: The two views have different shapes.
+        ConfigError: The temperature is out of its range.
+
     Source: Chen et al. 2020, A Simple Framework for Contrastive Learning (SimCLR), equation 1; for the
     queue He et al. 2020, Momentum Contrast (MoCo), section 3.2; for the hardness Lan et al. 2025, LLaVE,
     equation 4.
@@ -114,6 +118,7 @@ def ntxent(
     """
     if h_a.shape != h_b.shape:
         raise ValueError(f"both views need the same shape, got {tuple(h_a.shape)} and {tuple(h_b.shape)}")
+    _check_temperature(temperature)
     h = torch.cat((h_a, h_b))
     if h.dtype in (torch.float16, torch.bfloat16):
         h = h.float()
@@ -151,11 +156,7 @@ class NTXentLoss(nn.Module):
 
     def __init__(self, temperature: float = 0.05, *, hardness: float = 0.0) -> None:
         super().__init__()
-        if not 0.005 <= temperature < float("inf"):
-            allowed = ">= 0.005" if 0 < temperature < 1 else "> 0"
-            raise ConfigError(
-                f"temperature must be {allowed}, got {temperature:g}; 0.02 to 0.1 is usual (loss.temperature)"
-            )
+        _check_temperature(temperature)
         if not 0 <= hardness < float("inf"):
             raise ConfigError(
                 f"hardness must be >= 0, got {hardness:g}; 0 or 1 to 9 is usual (loss.hardness)"
@@ -170,6 +171,14 @@ class NTXentLoss(nn.Module):
         """The settings, for `print(loss)`."""
         hardness = f", hardness={self.hardness:g}" if self.hardness else ""
         return f"temperature={self.temperature:g}{hardness}"
+
+
+def _check_temperature(temperature: float) -> None:
+    if not 0.005 <= temperature < float("inf"):
+        allowed = ">= 0.005" if 0 < temperature < 1 else "> 0"
+        raise ConfigError(
+            f"temperature must be {allowed}, got {temperature:g}; 0.02 to 0.1 is usual (loss.temperature)"
+        )
 
 
 @plain_dataclass(frozen=True, slots=True)
@@ -211,8 +220,9 @@ class _Same:
         return cls(views, None if queue is None else ids[len(texts) :])
 
 
-def _array(keys: Keys) -> npt.NDArray[Any]:
-    return keys.detach().cpu().numpy() if isinstance(keys, Tensor) else np.asarray(keys)
+def _array(keys: Keys) -> npt.NDArray[np.uint64]:
+    array = keys.detach().cpu().numpy() if isinstance(keys, Tensor) else np.asarray(keys)
+    return array.view(np.uint64)  # signed and unsigned ones together would become floats
 
 
 @plain_dataclass(frozen=True, slots=True)

@@ -1,0 +1,226 @@
+"""Training, measured beside sentence-transformers 6.2's own trainer, and the loss and the loader alone.
+
+`make bench-training`. Both sides train all parameters of the same model on the same pre-made pairs in the
+same order, with the same loss, optimiser, learning rates, length and dropout (the model's own), each run in
+a process of its own, by turns. Our time holds the building of the token store.
+"""
+
+import shutil
+from pathlib import Path
+
+from benchmarks._figures import Configuration, Figure, Suite
+from benchmarks.training._pairs import ARXIV, IRC
+
+suite = Suite(__file__)
+
+OVER = "time a step of sentence-transformers 6.2 over ours, all-MiniLM-L6-v2, 2 cores"
+MINILM = {"encoder": "minilm", "learning_rate": 1e-5, "max_tokens": 126, "budget": 2048}
+
+
+def _figures(kind: str, size: int, fp32: float, bf16: float) -> list[Figure]:
+    name = f"training-{kind}-{size}"
+    return [
+        Figure(f"{name}-over-fp32", unit=f"{OVER} (its default, fp32)", at_least=fp32),
+        Figure(f"{name}-over-bf16", unit=f"{OVER} (bf16)", at_least=bf16),
+        Figure(f"{name}-over-best", unit=f"{OVER} (the fastest of its options)"),
+        Figure(f"{name}-share-of-peak", unit="% of the machine's product of bf16 matrices"),
+        Figure(f"{name}-loss-difference", unit="nats, final loss, ours less the peer's, both bf16"),
+    ]
+
+
+@suite.unit(
+    figures=_figures("skewed", 64, 4.0, 2.5),
+    data=[ARXIV, IRC],
+    configuration={**MINILM, "kind": "skewed", "batch_size": 64, "steps": 16, "options": True},
+    quick={"steps": 4, "options": False},
+)
+def skewed_64(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """Half chat messages, half abstracts."""
+    from benchmarks.training import _compare
+
+    return _compare.transformer(seed, configuration, folder)
+
+
+@suite.unit(
+    figures=_figures("skewed", 256, 4.0, 2.5),
+    data=[ARXIV, IRC],
+    configuration={**MINILM, "kind": "skewed", "batch_size": 256, "steps": 6, "options": False},
+    quick={"steps": 2},
+)
+def skewed_256(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """Half chat messages, half abstracts; the peer with its gradient cache."""
+    from benchmarks.training import _compare
+
+    return _compare.transformer(seed, configuration, folder)
+
+
+@suite.unit(
+    figures=_figures("abstracts", 64, 2.0, 1.4),
+    data=[ARXIV],
+    configuration={**MINILM, "kind": "abstracts", "batch_size": 64, "steps": 16, "options": True},
+    quick={"steps": 4, "options": False},
+)
+def abstracts_64(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """Abstracts cut at 128 tokens."""
+    from benchmarks.training import _compare
+
+    return _compare.transformer(seed, configuration, folder)
+
+
+@suite.unit(
+    figures=_figures("abstracts", 256, 2.0, 1.4),
+    data=[ARXIV],
+    configuration={**MINILM, "kind": "abstracts", "batch_size": 256, "steps": 6, "options": False},
+    quick={"steps": 2},
+)
+def abstracts_256(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """Abstracts cut at 128 tokens; the peer with its gradient cache."""
+    from benchmarks.training import _compare
+
+    return _compare.transformer(seed, configuration, folder)
+
+
+STAGE = "seconds a step of 64 pairs"
+
+
+@suite.unit(
+    figures=[Figure(f"training-stage-{number}-skewed", unit=STAGE) for number in range(5)],
+    data=[ARXIV, IRC],
+    configuration={**MINILM, "kind": "skewed", "batch_size": 64, "steps": 6},
+    quick={"steps": 2},
+)
+def stages_skewed(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """From a plain loop to all that a step has."""
+    from benchmarks.training import _compare
+
+    return _compare.stages(seed, configuration, folder)
+
+
+@suite.unit(
+    figures=[Figure(f"training-stage-{number}-abstracts", unit=STAGE) for number in range(5)],
+    data=[ARXIV],
+    configuration={**MINILM, "kind": "abstracts", "batch_size": 64, "steps": 6},
+    quick={"steps": 2},
+)
+def stages_abstracts(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """From a plain loop to all that a step has."""
+    from benchmarks.training import _compare
+
+    return _compare.stages(seed, configuration, folder)
+
+
+@suite.unit(
+    figures=[
+        Figure(
+            "training-static-over-peer",
+            unit="time a step of StaticEmbedding with MultipleNegativesRankingLoss over ours, fp32",
+            at_least=3.0,
+        )
+    ],
+    data=[ARXIV],
+    configuration={
+        "encoder": "static",
+        "dimension": 512,
+        "learning_rate": 2e-3,
+        "max_tokens": 100_000,
+        "kind": "abstracts",
+        "batch_size": 2048,
+        "steps": 16,
+        "epochs": 10,  # over which a run of ten minutes uses its store
+    },
+    quick={"steps": 6},
+)
+def static(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """A static encoder, whole abstracts."""
+    from benchmarks.training import _compare
+
+    return _compare.static(seed, configuration, folder)
+
+
+@suite.unit(
+    figures=[
+        Figure("loss-memory-gb", unit="GB above inputs and gradients, 65,536 pairs, D = 384", at_most=1.0)
+    ],
+    configuration={"pairs": 65_536, "dimension": 384},
+    quick={"pairs": 16_384},
+)
+def loss_memory(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """The largest batch of the loss, forward and backward, on the CPU."""
+    from benchmarks.training import _loss
+
+    return _loss.memory(seed, configuration, folder)
+
+
+@suite.unit(
+    figures=[
+        Figure(
+            "loss-speed-over-plain",
+            unit="time of the plain form over ours, forward and backward, 4,096 pairs, D = 384",
+            at_least=1.0,
+        ),
+        Figure("loss-gradient-difference", unit="of the gradient's length", at_most=1e-5),
+    ],
+    configuration={"pairs": 4096, "dimension": 384, "rounds": 5},
+    quick={"rounds": 2},
+)
+def loss_speed(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """Ours beside plain autograd over the whole matrix."""
+    from benchmarks.training import _loss
+
+    return _loss.speed(seed, configuration, folder)
+
+
+@suite.unit(
+    figures=[
+        Figure(
+            "loader-memory-growth-mb", unit="MB of own memory, 100 million texts over 1 million", at_most=20.0
+        ),
+        Figure("loader-first-batch-ratio", unit="time to the first batch, likewise", at_most=1.5),
+        Figure("loader-seek-seconds", unit="s, the slowest jump to any step", at_most=1.0),
+    ],
+    configuration={"texts": [1_000_000, 10_000_000, 100_000_000], "batch_size": 1024},
+    quick={"texts": [1_000_000, 10_000_000]},
+    seeds=(0,),
+)
+def loader(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """Stores of generated texts, 40 tokens on average."""
+    from benchmarks.training import _loader
+
+    return _loader.loader(seed, configuration, folder)
+
+
+if shutil.which("nvidia-smi"):  # without a GPU there is nothing to measure, and nothing is said
+
+    @suite.unit(
+        figures=[
+            Figure(
+                f"gpu-{name}-{size}-over-peer", unit="time a step of the peer over ours, bf16", at_least=1.5
+            )
+            for name in ("minilm", "bert-300m")
+            for size in (256, 8192)
+        ],
+        data=[ARXIV, IRC],
+        configuration={
+            **MINILM,
+            "kind": "skewed",
+            "device": "cuda",
+            "batch_sizes": [256, 8192],
+            "budget": 65_536,
+            "steps": 8,
+            "bert": {
+                "hidden_size": 1024,
+                "num_hidden_layers": 22,
+                "num_attention_heads": 16,
+                "intermediate_size": 4096,
+            },
+        },
+    )
+    def gpu(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+        """Half chat messages, half abstracts, on the GPU."""
+        from benchmarks.training import _gpu
+
+        return _gpu.gpu(seed, configuration, folder)
+
+
+if __name__ == "__main__":
+    suite.main()
