@@ -7,6 +7,7 @@ up their gradients before each update; who has which texts is arithmetic.
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -40,10 +41,8 @@ class Ranks:
 
     @classmethod
     def of_run(cls) -> "Ranks":
-        """Those of the process group that there is."""
-        if not (dist.is_available() and dist.is_initialized()):
-            return cls()
-        return cls(dist.get_rank(), dist.get_world_size(), dist.group.WORLD)
+        """Those that `joined_ranks` has joined; alone without it."""
+        return _joined.get()
 
     @property
     def is_first(self) -> bool:
@@ -134,22 +133,29 @@ class Ranks:
 ALONE = Ranks()
 """The only process of its run."""
 
+_joined: ContextVar[Ranks] = ContextVar("joined", default=ALONE)
+
 
 @contextmanager
 def joined_ranks() -> Iterator[Ranks]:
-    """Join the processes that `torchrun` started; alone, or where Ray has joined them, nothing is done.
+    """Join the processes that `torchrun` started, or that Ray has; without them, alone.
 
     Raises:
         TrainingError: another process of the run has ended.
     """
     mine = "TORCHELASTIC_RUN_ID" in os.environ and not dist.is_initialized()
     if mine:
-        backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-        dist.init_process_group(backend, timeout=_PATIENCE)
+        dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
+    ranks = ALONE
+    if dist.is_initialized():
+        # A group of its own, for that of all gives up after half an hour.
+        ranks = Ranks(dist.get_rank(), dist.get_world_size(), dist.new_group(timeout=_PATIENCE))
+    token = _joined.set(ranks)
     try:
         with told_of_others():
-            yield Ranks.of_run()
+            yield ranks
     finally:
+        _joined.reset(token)
         if mine:
             dist.destroy_process_group()
 

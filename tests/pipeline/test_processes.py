@@ -1,0 +1,109 @@
+"""One run in several processes, started by torchrun and by Ray: real processes, the real command."""
+
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+from sentence_transformers import SentenceTransformer
+
+from llmagentos.training import read_metrics
+
+from ..cli import CHINESE, ENGLISH, TINY, run, write_texts
+from ..encoder.tiny import save_models
+
+TORCHRUN = ("torch.distributed.run", "--standalone", "--nproc-per-node=2", "-m")
+SETTINGS = (*TINY, "--set=views.preset=paragraph", "--set=training.warmup_steps=0", "--steps=6")
+
+
+def started(module: Sequence[str], *arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", *module, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.fixture(scope="module")
+def texts(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_texts(tmp_path_factory.mktemp("texts"), [*ENGLISH, *CHINESE])
+
+
+@pytest.fixture(scope="module")
+def encoders(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    return {"static": "static", "bert": str(save_models(tmp_path_factory.mktemp("models"))["bert"])}
+
+
+@pytest.fixture(scope="module")
+def alone(
+    texts: Path, encoders: Mapping[str, str], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("alone")
+    for name, encoder in encoders.items():
+        assert run("train", texts, "--out", folder / name, "--encoder", encoder, *SETTINGS).status == 0
+    return {name: folder / name for name in encoders}
+
+
+def assert_same_run(model: Path, other: Path) -> None:
+    """As close as sums in another order come."""
+    rows, others = (read_metrics(folder / "metrics.jsonl") for folder in (model, other))
+    assert [row.loss for row in rows] == pytest.approx([row.loss for row in others], rel=1e-5)
+    # Adam makes steps of full length of gradients that are nothing but rounding: losses tell more.
+    weights, other_weights = (load_file(folder / "model.safetensors") for folder in (model, other))
+    assert weights.keys() == other_weights.keys()
+    if list(weights) == ["embedding.weight"]:
+        difference = np.linalg.norm(weights["embedding.weight"] - other_weights["embedding.weight"])
+        assert difference < 1e-5 * np.linalg.norm(weights["embedding.weight"])
+    assert SentenceTransformer(str(model), device="cpu").encode(["text"]).shape[0] == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "more"), [("static", ()), ("bert", ()), ("bert", ("--set=training.shard=true",))]
+)
+def test_torchrun_trains_what_one_process_does(
+    tmp_path: Path,
+    texts: Path,
+    encoders: Mapping[str, str],
+    alone: dict[str, Path],
+    name: str,
+    more: tuple[str, ...],
+) -> None:
+    out = tmp_path / "model"
+    done = started(
+        TORCHRUN, "llmagentos", "train", texts, "--out", out, "--encoder", encoders[name], *SETTINGS, *more
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Next:") == 1  # the first one speaks
+    assert_same_run(out, alone[name])
+
+
+def test_what_is_refused_is_said_once_and_all_end(tmp_path: Path, texts: Path) -> None:
+    done = started(
+        TORCHRUN, "llmagentos", "train", texts, "--out", tmp_path / "model", *SETTINGS, "--set=views.preset=x"
+    )
+    assert done.returncode != 0
+    assert "preset must be" in done.stderr
+    done = started(TORCHRUN, "llmagentos", "train", texts, "--out", texts.parent / "texts.txt", *SETTINGS)
+    assert done.returncode != 0 and "exists already" in done.stderr
+    assert "Traceback (most recent call last):\n  File" not in done.stderr.split("ChildFailedError")[0][:500]
+
+
+def test_ray_trains_what_one_process_does(tmp_path: Path, texts: Path, alone: dict[str, Path]) -> None:
+    out = tmp_path / "model"
+    arguments = ("train", texts, "--out", out, *SETTINGS, "--ray", "local", "--ray-workers", "2")
+    done = started(["llmagentos"], *arguments)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(f"The model is in {out}, its report in {out}/report.html\n")
+    assert_same_run(out, alone["static"])
+    again = started(["llmagentos"], *arguments)
+    assert again.returncode == 2
+    assert f"llmagentos: {out} exists already; choose another --out" in again.stderr.splitlines()[-1]
+
+
+def test_ray_reads_no_standard_input(tmp_path: Path) -> None:
+    refused = run("train", "-", "--out", tmp_path / "model", "--ray", "local")
+    assert "standard input cannot be read on a cluster" in refused.sentence
