@@ -15,6 +15,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 from unittest import mock
 
 import torch
@@ -34,10 +35,11 @@ from llmagentos.training import (
     read_metrics,
     train_encoder,
 )
+from llmagentos.training._micro_batches import MicroBatches
 from llmagentos.views import Views, ViewsConfig
 from tests.encoder.tiny import tiny_bert
 
-from .small import CONFIG, make_store, make_texts
+from .small import CONFIG, Hungry, bert, make_store, make_texts
 
 CASES = ["static-adamw", "static-sgd", "bert-adamw", "bert-sgd"]
 STEPS, CHECKPOINT_STEPS = 22, 5
@@ -85,13 +87,14 @@ def run(
     *,
     resume: bool = False,
     on_metrics: Callable[[Metrics], None] | None = None,
+    recipe: ViewsConfig = EVERYTHING,
 ) -> None:
     """Train to the end and write the weights."""
     if resume and latest_checkpoint(folder / "checkpoints"):  # what is in memory is not what counts
         with torch.no_grad():
             for parameter in encoder.parameters():
                 parameter.add_(1)
-    views = Views(store, EVERYTHING, related=RELATED)
+    views = Views(store, recipe, related=RELATED)
     train_encoder(
         encoder,
         views,
@@ -194,7 +197,40 @@ def full_disk(folder: Path) -> None:
     )
 
 
+def out_of_memory(folder: Path) -> None:
+    """Runs for which memory runs out at the same step, and that are killed later, and at that very moment."""
+    encoder: Hungry = bert(Hungry)
+    store = make_store(folder / "store", make_texts(70), encoder.tokenizer)
+    config = replace(CONFIG, learning_rate=0.002, checkpoint_steps=CHECKPOINT_STEPS, micro_batch_tokens=256)
+
+    def go(name: str, *, dies_after: int = 0, at_once: bool = False, resume: bool = False) -> None:
+        def on_metrics(row: Metrics) -> None:
+            if row.step == 7 and not resume:
+                encoder.most = 130
+            if row.step == dies_after:
+                die()
+
+        if at_once:
+            lower = MicroBatches.lower
+
+            def lower_and_die(*arguments: Any) -> None:
+                lower(*arguments)
+                die()
+
+            mock.patch.object(MicroBatches, "lower", lower_and_die).start()
+        with_dropout = ViewsConfig(preset="noisy")
+        run(encoder, config, store, folder / name, resume=resume, on_metrics=on_metrics, recipe=with_dropout)
+
+    assert fork(lambda: go("whole")) == 0
+    for name, dies_after in (("soon", 9), ("later", 13)):
+        assert fork(partial(go, name, dies_after=dies_after)) == -signal.SIGKILL
+        assert fork(partial(go, name, resume=True)) == 0
+    assert fork(lambda: go("at once", at_once=True)) == -signal.SIGKILL
+    assert fork(lambda: go("at once", resume=True)) == 0
+
+
 if __name__ == "__main__":
     for case in CASES:
         killed_again_and_again(Path(sys.argv[1]) / case, case, int(sys.argv[2]))
     full_disk(Path(sys.argv[1]) / "full-disk")
+    out_of_memory(Path(sys.argv[1]) / "out-of-memory")

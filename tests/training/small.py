@@ -10,11 +10,12 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from torch import Tensor, nn
 
 from llmagentos.corpus import Document
-from llmagentos.encoder import Encoder, StaticEncoder
+from llmagentos.encoder import Encoder, StaticEncoder, TransformerEncoder
 from llmagentos.loss import NTXentLoss
 from llmagentos.tokens import TokenStore, build_store
 from llmagentos.training import Budget, ResolvedTrainingConfig, TrainingConfig, TrainingResult, train_encoder
 from llmagentos.views import Views, ViewsConfig
+from tests.encoder.tiny import tiny_bert
 
 TOPICS, ENDINGS = "bdfgklmn", [f"{'aeiou'[n % 5]}{letter}o" for n, letter in enumerate("bcdfgklmnprs")]
 WORDS = [topic + ending for topic in TOPICS for ending in ENDINGS]
@@ -55,6 +56,12 @@ def static(tokenizer: Tokenizer, dimension: int = 16) -> StaticEncoder:
     return StaticEncoder(tokenizer, dimension)
 
 
+def bert(kind: type[TransformerEncoder] = TransformerEncoder) -> Any:
+    """A tiny BERT with dropout; its weights are always the same, and its tokenizer hardly ever."""
+    torch.manual_seed(0)
+    return kind(*tiny_bert())
+
+
 CONFIG = TrainingConfig(
     batch_size=16, learning_rate=0.01, max_tokens=20, warmup_steps=3, checkpoint_steps=5, precision="fp32"
 ).resolved(pretrained=False)
@@ -89,6 +96,32 @@ def same_weights(left: nn.Module, right: nn.Module) -> bool:
     """Whether two encoders are equal to the last bit."""
     one, other = left.state_dict(), right.state_dict()
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+class Hungry(TransformerEncoder):
+    """A Transformer for which memory really runs out when it gets more than `most` tokens at once."""
+
+    most = 2**62
+    on_the_way_back = False
+
+    def forward(self, tokens: Tensor, offsets: Tensor) -> Tensor:
+        h = super().forward(tokens, offsets)
+        if len(tokens) <= self.most:
+            return h
+        if self.on_the_way_back:
+            hungry: Tensor = cast(Callable[..., Tensor], _HungryGradient.apply)(h)
+            return hungry
+        return h + torch.empty(2**48)
+
+
+class _HungryGradient(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, h: Tensor) -> Tensor:
+        return h.clone()
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient + torch.empty(2**48)
 
 
 class Spoilt(Encoder):

@@ -9,8 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from llmagentos.encoder import Work
 from llmagentos.tokens import TokenStore
 from llmagentos.training import Budget, Metrics, _budget, latest_checkpoint, read_metrics, read_state
+from llmagentos.training._budget import Clock, Speed
 from llmagentos.training._schedule import learning_rate_at
 from llmagentos.views import ViewBatch, Views
 
@@ -121,3 +123,19 @@ def test_a_run_killed_before_its_deadline_was_resolved_still_ends_by_it(
     assert kept is not None and read_state(kept).step == 10
     rows = run_on_a_clock(monkeypatch, store, folder, lambda step: 1.0, 40.5, resume=True, **options)
     assert rows[-1].step == rows[-1].total_steps == 10 + 40
+
+
+def test_speed_is_that_since_the_last_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [50.0]
+    monkeypatch.setattr(_budget, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    clock = Clock()
+    for _ in range(3):
+        now[0] += 2.0
+        clock.count(16, Work(tokens=300, slots=400, flops=6e6), 1)
+    assert clock.speed() == Speed(texts=8.0, tokens=150.0, flops=3e6, padding=0.25)
+    now[0] += 4.0
+    clock.count(16, Work(tokens=100, slots=100, flops=1e6), 2)  # each of two ranks has as much work
+    assert clock.speed() == Speed(texts=4.0, tokens=50.0, flops=5e5, padding=0.0)
+    now[0] += 1.0
+    assert clock.speed() == Speed(texts=0.0, tokens=0.0, flops=0.0, padding=0.0)
+    assert clock.seconds == 11.0

@@ -54,3 +54,15 @@ def test_a_full_disk_is_one_sentence_and_the_run_goes_on_when_there_is_room(
         assert "cannot be written" in message and "free some space" in message and "--resume" in message
     assert not list((folder / "10000-0" / "checkpoints").iterdir())
     assert weights(folder / "10000-12") == weights(folder / "whole")
+
+
+@pytest.mark.parametrize("how", ["soon", "later", "at once"])
+def test_a_run_for_which_memory_ran_out_goes_on_with_as_little_at_a_time(
+    runs: tuple[Path, list[str]], how: str
+) -> None:
+    folder = runs[0] / "out-of-memory"
+    slots = [(folder / name / "micro_batches.json").read_text() for name in ("whole", how)]
+    assert slots == ["[[0, 256], [7, 128]]"] * 2
+    assert weights(folder / how) == weights(folder / "whole")
+    losses = [[row.loss for row in read_metrics(folder / name / "metrics.jsonl")] for name in ("whole", how)]
+    assert losses[0] == losses[1] and len(losses[0]) == 22

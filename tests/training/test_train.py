@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from llmagentos.errors import CollapseError, LLMAgentOSError, NonFiniteLossError, TrainingError
+from llmagentos.errors import CollapseError, ConfigError, LLMAgentOSError, NonFiniteLossError, TrainingError
 from llmagentos.loss import NTXentLoss
 from llmagentos.tokens import TokenStore
 from llmagentos.training import (
@@ -19,6 +19,7 @@ from llmagentos.training import (
     Metrics,
     TrainingConfig,
     _optimizer,
+    _step,
     latest_checkpoint,
     read_metrics,
     read_state,
@@ -27,7 +28,7 @@ from llmagentos.training import (
 from llmagentos.views import ViewBatch, Views, ViewsConfig
 from tests.encoder.tiny import tiny_bert, tiny_modernbert
 
-from .small import CONFIG, VIEWS, Spoil, Spoilt, make_store, make_texts, same_weights, static, train
+from .small import CONFIG, VIEWS, Spoil, Spoilt, bert, make_store, make_texts, same_weights, static, train
 
 
 def test_it_learns(store: TokenStore, folder: Path) -> None:
@@ -82,6 +83,71 @@ def test_fewer_texts_than_a_batch_and_left_over_texts(tmp_path: Path, number: in
     result = train(encoder, store, tmp_path / "run", config=config, views=Counted(store, VIEWS), steps=9)
     assert seen == [min(number, batch_size)] * 9
     assert result.epochs == 9 * min(number, batch_size) / number
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("keep", [True, False])
+def test_what_a_row_says_of_the_work(
+    tmp_path: Path, folder: Path, packed: bool, keep: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not keep:
+        monkeypatch.setattr(_step, "_SHARES_TO_KEEP", (0.0,))
+    encoder = bert()
+    assert encoder.packs
+    encoder.packs = packed
+    store = make_store(tmp_path / "store", make_texts(40), encoder.tokenizer)
+    config = replace(CONFIG, learning_rate=1e-3, micro_batch_tokens=100)
+    train(encoder, store, folder, config=config, steps=3)
+    rows = read_metrics(folder / "metrics.jsonl")
+    assert [row.recomputed for row in rows] == [0.0 if keep else 1.0] * 3
+    assert all(row.padding == 0 if packed else 0 < row.padding < 0.5 for row in rows)
+    assert all(0 < row.flop_utilisation < 1 for row in rows)
+
+
+def test_what_a_row_says_of_the_work_of_a_static_encoder(store: TokenStore, folder: Path) -> None:
+    train(static(store.tokenizer), store, folder, steps=3)
+    rows = read_metrics(folder / "metrics.jsonl")
+    assert all(row.padding == row.recomputed == 0 and 0 < row.flop_utilisation < 1 for row in rows)
+
+
+def test_tokens_of_a_row_are_those_of_both_views_and_special_ones(tmp_path: Path, folder: Path) -> None:
+    seen: list[int] = []
+
+    class Counted(Views):
+        def views(self, indices: np.ndarray, **options: Any) -> ViewBatch:
+            pairs = super().views(indices, **options)
+            seen.append(len(pairs.a.tokens) + len(pairs.b.tokens) + 2 * 2 * len(indices))
+            return pairs
+
+    encoder = bert()
+    store = make_store(tmp_path / "store", make_texts(40), encoder.tokenizer)
+    train(encoder, store, folder, views=Counted(store, VIEWS), steps=3)
+    for tokens, row in zip(seen, read_metrics(folder / "metrics.jsonl"), strict=True):
+        assert row.tokens_per_second / row.texts_per_second == pytest.approx(tokens / 16)
+
+
+def test_frozen_layers_stay_as_they_are(tmp_path: Path, folder: Path) -> None:
+    encoder = bert()
+    before = copy.deepcopy(encoder.state_dict())
+    store = make_store(tmp_path / "store", make_texts(40), encoder.tokenizer)
+    config = replace(CONFIG, freeze_layers=1, weight_decay=0.1)
+    train(encoder, store, folder, config=config, views=Views(store, ViewsConfig(preset="noisy")), steps=3)
+    changed = {name for name, weight in encoder.state_dict().items() if not torch.equal(weight, before[name])}
+    layer = {name for name in before if "encoder.layer.1." in name}
+    assert {name for name in layer if "key.bias" not in name} <= changed <= layer
+
+
+@pytest.mark.parametrize(("number", "message"), [(2, "below 2, the layers of"), (9, "below 2.*got 9")])
+def test_a_transformer_needs_a_layer_to_train(tmp_path: Path, number: int, message: str) -> None:
+    encoder = bert()
+    store = make_store(tmp_path / "store", make_texts(40), encoder.tokenizer)
+    with pytest.raises(ConfigError, match=message):
+        train(encoder, store, tmp_path / "run", config=replace(CONFIG, freeze_layers=number))
+
+
+def test_a_static_encoder_has_no_layers_to_freeze(store: TokenStore, folder: Path) -> None:
+    with pytest.raises(ConfigError, match=r"freeze_layers must be 0 .*got 1 \(training\.freeze_layers\)"):
+        train(static(store.tokenizer), store, folder, config=replace(CONFIG, freeze_layers=1))
 
 
 @pytest.mark.parametrize("number", [0, 1])
@@ -158,7 +224,8 @@ def test_lower_precisions_stay_near_fp32(tmp_path: Path, precision: Any) -> None
     losses = []
     first = transformer(tiny_bert)  # copied: two trainings of a tokenizer do not give the same one
     store = make_store(tmp_path / "store", make_texts(40), first.tokenizer)
-    for value, encoder in (("fp32", first), (precision, copy.deepcopy(first))):
+    runs: list[tuple[Any, Any]] = [("fp32", first), (precision, copy.deepcopy(first))]
+    for value, encoder in runs:
         config = replace(CONFIG, learning_rate=1e-3, precision=value)
         train(encoder, store, tmp_path / value, config=config, steps=6)
         assert all(parameter.dtype == torch.float32 for parameter in encoder.parameters())
@@ -344,6 +411,12 @@ def test_settings_that_are_resolved() -> None:
     assert None not in asdict(TrainingConfig().resolved(pretrained=False)).values()
     assert None not in asdict(TrainingConfig().resolved(pretrained=True)).values()
     assert TrainingConfig(batch_size=7, max_tokens=9).resolved(pretrained=True).batch_size == 7
+    given = TrainingConfig(micro_batch_tokens=96, freeze_layers=2, shard=True).resolved(pretrained=True)
+    assert (given.micro_batch_tokens, given.freeze_layers, given.shard) == (96, 2, True)
+    assert TrainingConfig(**asdict(given)).resolved(pretrained=False) == given
+    usual = TrainingConfig().resolved(pretrained=True)
+    assert (usual.freeze_layers, usual.shard) == (0, False)
+    assert usual.micro_batch_tokens == (65_536 if torch.cuda.is_available() else 2_048)
 
 
 @pytest.mark.parametrize(("preset", "dropout"), [("crop", False), ("span", False), ("dropout", True)])

@@ -62,9 +62,12 @@ def _embedding(
 
 
 def _dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor | None:
-    if not training or p == 0.0 or not input.is_floating_point():
+    if not training or p == 0.0 or input.dtype not in _MASKED:
         return None
     return input * dropout_mask(input.shape, p, input.dtype)
+
+
+_MASKED = (torch.float32, torch.bfloat16, torch.float16)
 
 
 class _Embedding(torch.autograd.Function):
@@ -72,7 +75,8 @@ class _Embedding(torch.autograd.Function):
     def forward(ctx: Any, weight: Tensor, input: Tensor, padding_idx: int | None) -> Tensor:
         ctx.save_for_backward(input)
         # The parameter itself, whose `.grad` it is; what is saved may come back as another tensor.
-        ctx.weight, ctx.padding_idx = weight, padding_idx
+        ctx.weight = weight
+        ctx.padding_idx = padding_idx if padding_idx is None else padding_idx % len(weight)
         return weight.detach()[input]
 
     @staticmethod

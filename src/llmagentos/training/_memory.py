@@ -9,6 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+# PyTorch's allocator for the CPU, oneDNN's products, and C++.
+_NO_MEMORY = ("can't allocate memory", "could not create a primitive", "bad_alloc")
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -90,7 +92,7 @@ def saved_bytes() -> Iterator[SavedBytes]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out; the CPU's allocator has no class of its own for it."""
+    """Whether an error says that memory ran out; on the CPU there is no class of its own for it."""
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _NO_MEMORY)

@@ -33,7 +33,9 @@ class MicroBatches:
             try:
                 text = self._path.read_text(encoding="utf-8")
                 self._since = [(int(step), int(slots)) for step, slots in json.loads(text)]
-            except (OSError, ValueError, TypeError) as error:
+                if self._since[:1] != [(0, self._since[0][1])]:
+                    raise ValueError("nothing is said of step 0")
+            except (OSError, ValueError, TypeError, IndexError) as error:
                 raise TrainingError(
                     f"{self._path} is damaged ({error}); train again without --resume"
                 ) from error

@@ -58,6 +58,7 @@ class NegativeQueue:
         """
         for own, theirs in zip(self._copy.parameters(), encoder.parameters(), strict=True):
             own.lerp_(theirs, 1 - self._momentum)
+        self._copy.micro_batch_tokens = encoder.micro_batch_tokens
         tokens, offsets = torch.from_numpy(batch.tokens).long(), torch.from_numpy(batch.offsets)
         h = self._copy(tokens.to(self._vectors.device), offsets.to(self._vectors.device))
         new = self._ranks.gathered(functional.normalize(h.float(), dim=1))[: len(self._vectors)]

@@ -56,6 +56,12 @@ class Ranks:
             return torch.device("cpu")
         return torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")) if self.size > 1 else 0)
 
+    @property
+    def sharing_memory(self) -> int:
+        """Processes of the run that share the memory of this one: on the CPU those of its machine."""
+        on_cpu = self.device.type == "cpu"
+        return int(os.environ.get("LOCAL_WORLD_SIZE", "1")) if on_cpu and self.size > 1 else 1
+
     def share(self, indices: Int64[np.ndarray, " B"]) -> Int64[np.ndarray, " b"]:
         """This rank's texts of a batch whose size is a multiple of W."""
         own: Int64[np.ndarray, " b"] = indices.reshape(self.size, -1)[self.rank]

@@ -196,7 +196,7 @@ class StepGradient:
 
     def _num_that_fit(self, batches: list[_MicroBatch]) -> int:
         """How many graphs may be kept; of a sharded encoder as many on each rank."""
-        room = self._shares[0] * free_bytes(self.encoder.device)
+        room = self._shares[0] * free_bytes(self.encoder.device) / self.ranks.sharing_memory
         sizes = np.cumsum([self._bytes_per_token * len(batch.tokens) for batch in batches])
         fitting = int((sizes <= room).sum())
         return -self.ranks.most(-fitting) if is_sharded(self.encoder) else fitting
