@@ -125,10 +125,10 @@ def stages_abstracts(seed: int, configuration: Configuration, folder: Path) -> d
         "max_tokens": 100_000,
         "kind": "abstracts",
         "batch_size": 2048,
-        "steps": 16,
-        "epochs": 10,  # over which a run of ten minutes uses its store
+        "pairs": 16 * 2048,
+        "steps": 400,  # 25 epochs, two minutes
     },
-    quick={"steps": 6},
+    quick={"steps": 100},
 )
 def static(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """A static encoder, whole abstracts."""

@@ -27,7 +27,7 @@ from torch.utils.data import BatchSampler, SequentialSampler
 from transformers import TrainerCallback
 
 from benchmarks.training._ours import quality
-from benchmarks.training._pairs import read_pairs, settings
+from benchmarks.training._pairs import Pair, read_pairs, settings
 from llmagentos.encoder import load_encoder
 from llmagentos.encoder._loading import _minilm_folder
 from llmagentos.loss import ntxent
@@ -133,15 +133,16 @@ def main(told: dict[str, Any]) -> None:
         seed=told["seed"],
     )
     times = Times(told)
-    data = {"a": [pairs[row][0] for row in order], "b": [pairs[row][1] for row in order]}
-    trainer = InOrder(model, arguments, train_dataset=Dataset.from_dict(data), loss=loss, callbacks=[times])
+    data = {"a": [a for a, _ in pairs], "b": [b for _, b in pairs]}
+    ordered = Dataset.from_dict(data).select(order)
+    trainer = InOrder(model, arguments, train_dataset=ordered, loss=loss, callbacks=[times])
     started = time.perf_counter()
     trainer.train()
     losses = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
     result = {
         "step_seconds": [b - a for a, b in zip([started, *times.times], times.times, strict=False)],
         "losses": [float(loss) for loss in losses],
-        "padding": padding(model, data, told),
+        "padding": padding(model, pairs, order, told),
         "qualities": times.qualities,
     }
     Path(told["result"]).write_text(json.dumps(result), encoding="utf-8")
@@ -161,18 +162,17 @@ def make_model(told: dict[str, Any]) -> SentenceTransformer:
     )
 
 
-def padding(model: SentenceTransformer, data: dict[str, list[str]], told: dict[str, Any]) -> float:
+def padding(model: SentenceTransformer, pairs: list[Pair], order: list[int], told: dict[str, Any]) -> float:
     """Share of its token slots that are padding: each side of a batch is as wide as its longest text."""
     if told["encoder"] == "static":
         return 0.0
+    longest, size = told["max_tokens"] + 2, told["batch_size"]
     tokens = slots = 0
-    for side in data.values():
-        lengths = [
-            len(ids)
-            for ids in model.tokenizer(side, truncation=True, max_length=told["max_tokens"] + 2)["input_ids"]
-        ]
-        for start in range(0, len(lengths), told["batch_size"]):
-            batch = lengths[start : start + told["batch_size"]]
+    for side in zip(*pairs, strict=True):
+        ids = model.tokenizer(list(side), truncation=True, max_length=longest)["input_ids"]
+        lengths = [len(ids[row]) for row in order]
+        for start in range(0, len(lengths), size):
+            batch = lengths[start : start + size]
             tokens, slots = tokens + sum(batch), slots + max(batch) * len(batch)
     return 1 - tokens / slots
 
