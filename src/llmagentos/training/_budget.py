@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from llmagentos.encoder import Work
+from llmagentos.training._ranks import Ranks
 
 WARMUP_STEPS: Final = 20
 """Steps that are timed before `--minutes` becomes a number of steps."""
@@ -93,3 +94,44 @@ class Clock:
         settled = self._step_seconds[_UNSETTLED_STEPS:] or self._step_seconds
         step_seconds = min(self._step_seconds, default=0.0) if at_best else sum(settled) / len(settled)
         return max(0, int((deadline - time.monotonic()) / max(step_seconds, 1e-9)))
+
+
+class Plan:
+    """How many steps a run has: a number, or a deadline until the speed of the run is known.
+
+    Args:
+        total_steps: the number, or with a deadline the most there can be.
+        deadline: `time.monotonic()` at which the last step is to be done, or None.
+        longest_run: most steps.
+        clock: of the run.
+        ranks: all do what the first one finds.
+    """
+
+    def __init__(
+        self, total_steps: int, deadline: float | None, longest_run: int, clock: Clock, ranks: Ranks
+    ) -> None:
+        self.total_steps, self._deadline = total_steps, deadline
+        self._longest_run, self._clock, self._ranks = longest_run, clock, ranks
+
+    @property
+    def resolved(self) -> bool:
+        """Whether the number is final."""
+        return self._deadline is None
+
+    def steps_at(self, step: int) -> int:
+        """Steps in all, for the learning rate; while there is a deadline a guess, by the fastest so far."""
+        if self._deadline is None or step == 0:
+            return self.total_steps
+        left = self._clock.steps_until(self._deadline, at_best=True)
+        return min(self._ranks.from_first(step + 1 + left), self._longest_run)
+
+    def settle(self, steps_done: int) -> bool:
+        """Turn the deadline into a number if it is time to; true where that has just happened."""
+        if self._deadline is None:
+            return False
+        if not self._ranks.from_first(int(self._clock.knows_the_speed(self._deadline))):
+            return False
+        left = self._clock.steps_until(self._deadline)
+        self.total_steps = min(self._ranks.from_first(steps_done + left), self._longest_run)
+        self._deadline = None
+        return True

@@ -17,7 +17,7 @@ import torch
 from llmagentos.encoder import Encoder
 from llmagentos.errors import TrainingError
 from llmagentos.loss import NTXentLoss
-from llmagentos.training._budget import Budget, Clock
+from llmagentos.training._budget import Budget, Clock, Plan
 from llmagentos.training._checkpoint import (
     RunState,
     latest_checkpoint,
@@ -119,7 +119,6 @@ def train_encoder(
             }
         ),
     )
-    deadline = budget.deadline
     encoder.freeze(config.freeze_layers)
     if config.shard and ranks.size > 1:
         check_can_shard(config)
@@ -133,20 +132,11 @@ def train_encoder(
     checkpoints = folder / "checkpoints"
     checkpoint = latest_checkpoint(checkpoints) if resume else None
     if checkpoint is not None:
-        stored = resumable_state(checkpoint, state.config)
+        state = _resumed(checkpoint, state, budget)
         load_checkpoint(checkpoint, encoder, optimizer, queue)
         if scaler.is_enabled():
-            scaler.load_state_dict(stored.gradient_scale)
-        torch.set_num_threads(stored.num_threads)
-        # A run that was killed before its deadline had become a number of steps has a new deadline.
-        if not stored.resolved:
-            stored = replace(stored, total_steps=state.total_steps, resolved=state.resolved)
-        elif budget.steps not in (None, stored.total_steps):
-            raise TrainingError(
-                f"the run in {folder} has {stored.total_steps} steps, got {budget.steps}; the learning "
-                "rates were planned for those: go on without --steps, or train anew into another --out"
-            )
-        state, deadline = stored, None if stored.resolved else deadline
+            scaler.load_state_dict(state.gradient_scale)
+        torch.set_num_threads(state.num_threads)
     elif ranks.is_first:
         shutil.rmtree(checkpoints, ignore_errors=True)
     micro_batches = MicroBatches(
@@ -166,17 +156,17 @@ def train_encoder(
         queue=queue,
         on_lowered=lambda slots: micro_batches.lower(state.step, slots),
     )
-    peak = peak_flops(encoder.device, config.precision, torch.get_num_threads())
+    peak = peak_flops(encoder.device, config.precision, torch.get_num_threads()) * ranks.size
     clock = Clock()
+    plan = Plan(state.total_steps, None if state.resolved else budget.deadline, longest_run, clock, ranks)
     with metrics_log(folder, state.step) if ranks.is_first else nullcontext() as log:
         alarm = CollapseAlarm(None if log is None else log.first_deviation)
-        while (step := state.step) < state.total_steps:
-            planned = state.total_steps
-            if deadline is not None and step > 0:  # no number of steps yet: a guess, by the fastest so far
-                guess = step + 1 + clock.steps_until(deadline, at_best=True)
-                planned = min(ranks.from_first(guess), longest_run)
+        while (step := state.step) < plan.total_steps:
             learning_rate = learning_rate_at(
-                step, peak=config.learning_rate, warmup_steps=config.warmup_steps, total_steps=planned
+                step,
+                peak=config.learning_rate,
+                warmup_steps=config.warmup_steps,
+                total_steps=plan.steps_at(step),
             )
             encoder.micro_batch_tokens = micro_batches.at(step)
             # The six steps of the seed.
@@ -188,21 +178,23 @@ def train_encoder(
             result = step_gradient(pairs, seed, hashes=hashes, groups=groups)
             gradient_norm = clipped_norm(optimizer, scaler, config.max_gradient_norm)
             update(optimizer, scaler, learning_rate)
-
             if queue is not None:
                 queue.follow(encoder, pairs.a, hashes)
-            state = replace(state, step=step + 1, gradient_scale=scaler.state_dict())
-            check_finite(result.loss, gradient_norm, scaler, state.step, config)
-            work = encoder.work(torch.from_numpy(np.concatenate([pairs.a.lengths, pairs.b.lengths])))
-            clock.count(batch_size, work, ranks.size)
-            settled = deadline is not None and bool(ranks.from_first(int(clock.knows_the_speed(deadline))))
-            if deadline is not None and settled:
-                guess = state.step + clock.steps_until(deadline)
-                planned = min(ranks.from_first(guess), longest_run)
-                state, deadline = replace(state, total_steps=planned, resolved=True), None
-            last = state.step == state.total_steps
+
+            check_finite(result.loss, gradient_norm, scaler, step + 1, config)
+            lengths = np.concatenate([pairs.a.lengths, pairs.b.lengths])
+            clock.count(batch_size, encoder.work(torch.from_numpy(lengths)), ranks.size)
+            settled = plan.settle(step + 1)
+            state = replace(
+                state,
+                step=step + 1,
+                total_steps=plan.total_steps,
+                resolved=plan.resolved,
+                gradient_scale=scaler.state_dict(),
+            )
+            last = state.step == plan.total_steps
             save = not last and (settled or state.step % config.checkpoint_steps == 0)
-            every = max(1, planned // _ROWS_PER_RUN)
+            every = max(1, plan.steps_at(step) // _ROWS_PER_RUN)
             if log is not None and (last or save or state.step == 1 or state.step % every == 0):
                 speed = clock.speed()
                 row = Metrics(
@@ -216,7 +208,7 @@ def train_encoder(
                     texts_per_second=speed.texts,
                     tokens_per_second=speed.tokens,
                     padding=speed.padding,
-                    flop_utilisation=speed.flops / (peak * ranks.size),
+                    flop_utilisation=speed.flops / peak,
                     recomputed=result.recomputed,
                     **diagnose(result.h_a, result.h_b),
                 )
@@ -236,6 +228,20 @@ def train_encoder(
     return TrainingResult(
         steps=state.step, epochs=state.step * batch_size / num_texts, seconds=seconds, checkpoint=checkpoint
     )
+
+
+def _resumed(checkpoint: Path, begun: RunState, budget: Budget) -> RunState:
+    """What the checkpoint says of the run, if it is the one that would begin now."""
+    stored = resumable_state(checkpoint, begun.config)
+    # A run that was killed before its deadline had become a number of steps has a new deadline.
+    if not stored.resolved:
+        return replace(stored, total_steps=begun.total_steps, resolved=begun.resolved)
+    if budget.steps not in (None, stored.total_steps):
+        raise TrainingError(
+            f"the run in {checkpoint.parent.parent} has {stored.total_steps} steps, got {budget.steps}; the "
+            "learning rates were planned for those: go on without --steps, or train anew into another --out"
+        )
+    return stored
 
 
 def _batch_size(wanted: int, num_texts: int, ranks: Ranks) -> int:
