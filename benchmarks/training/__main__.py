@@ -125,7 +125,7 @@ def stages_abstracts(seed: int, configuration: Configuration, folder: Path) -> d
         "max_tokens": 100_000,
         "kind": "abstracts",
         "batch_size": 2048,
-        "pairs": 16 * 2048,
+        "num_pairs": 16 * 2048,
         "steps": 400,  # 25 epochs, two minutes
     },
     quick={"steps": 100},

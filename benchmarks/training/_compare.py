@@ -29,7 +29,7 @@ class Comparison:
     def __init__(self, seed: int, configuration: Configuration, folder: Path) -> None:
         self.folder = folder
         steps, size = configuration["steps"], configuration["batch_size"]
-        number = configuration.get("pairs", steps * size)
+        number = configuration.get("num_pairs", steps * size)
         pairs = make_pairs(configuration["kind"], number + NUM_HELDOUT, seed)
         write_pairs(pairs[:-NUM_HELDOUT], folder / "pairs.json")
         write_pairs(pairs[-NUM_HELDOUT:], folder / "heldout.json")
