@@ -14,7 +14,13 @@ from benchmarks.training._pairs import ARXIV, IRC
 suite = Suite(__file__)
 
 OVER = "time a step of sentence-transformers 6.2 over ours, all-MiniLM-L6-v2, 2 cores"
-MINILM = {"encoder": "minilm", "learning_rate": 1e-5, "max_tokens": 126, "budget": 2048}
+MINILM = {
+    "encoder": "minilm",
+    "learning_rate": 1e-5,
+    "max_tokens": 126,
+    "budget": 2048,
+    "peer's precisions": ["fp32", "bf16"],
+}
 
 
 def _figures(kind: str, size: int, fp32: float, bf16: float) -> list[Figure]:
@@ -32,7 +38,7 @@ def _figures(kind: str, size: int, fp32: float, bf16: float) -> list[Figure]:
     figures=_figures("skewed", 64, 4.0, 2.5),
     data=[ARXIV, IRC],
     configuration={**MINILM, "kind": "skewed", "batch_size": 64, "steps": 16, "options": True},
-    quick={"steps": 4, "options": False},
+    quick={"steps": 3, "options": False},
 )
 def skewed_64(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """Half chat messages, half abstracts."""
@@ -45,7 +51,7 @@ def skewed_64(seed: int, configuration: Configuration, folder: Path) -> dict[str
     figures=_figures("skewed", 256, 4.0, 2.5),
     data=[ARXIV, IRC],
     configuration={**MINILM, "kind": "skewed", "batch_size": 256, "steps": 6, "options": False},
-    quick={"steps": 2},
+    quick={"steps": 2, "peer's precisions": ["bf16"]},
 )
 def skewed_256(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """Half chat messages, half abstracts; the peer with its gradient cache."""
@@ -58,7 +64,7 @@ def skewed_256(seed: int, configuration: Configuration, folder: Path) -> dict[st
     figures=_figures("abstracts", 64, 2.0, 1.4),
     data=[ARXIV],
     configuration={**MINILM, "kind": "abstracts", "batch_size": 64, "steps": 16, "options": True},
-    quick={"steps": 4, "options": False},
+    quick={"steps": 3, "options": False},
 )
 def abstracts_64(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """Abstracts cut at 128 tokens."""
@@ -71,7 +77,7 @@ def abstracts_64(seed: int, configuration: Configuration, folder: Path) -> dict[
     figures=_figures("abstracts", 256, 2.0, 1.4),
     data=[ARXIV],
     configuration={**MINILM, "kind": "abstracts", "batch_size": 256, "steps": 6, "options": False},
-    quick={"steps": 2},
+    quick={"steps": 2, "peer's precisions": ["bf16"]},
 )
 def abstracts_256(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """Abstracts cut at 128 tokens; the peer with its gradient cache."""
@@ -86,8 +92,8 @@ STAGE = "seconds a step of 64 pairs"
 @suite.unit(
     figures=[Figure(f"training-stage-{number}-skewed", unit=STAGE) for number in range(5)],
     data=[ARXIV, IRC],
-    configuration={**MINILM, "kind": "skewed", "batch_size": 64, "steps": 6},
-    quick={"steps": 2},
+    configuration={**MINILM, "kind": "skewed", "batch_size": 64, "steps": 6, "stages": [0, 1, 2, 3, 4]},
+    quick={"steps": 2, "stages": [1, 4]},
 )
 def stages_skewed(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """From a plain loop to all that a step has."""
@@ -99,8 +105,8 @@ def stages_skewed(seed: int, configuration: Configuration, folder: Path) -> dict
 @suite.unit(
     figures=[Figure(f"training-stage-{number}-abstracts", unit=STAGE) for number in range(5)],
     data=[ARXIV],
-    configuration={**MINILM, "kind": "abstracts", "batch_size": 64, "steps": 6},
-    quick={"steps": 2},
+    configuration={**MINILM, "kind": "abstracts", "batch_size": 64, "steps": 6, "stages": [0, 1, 2, 3, 4]},
+    quick={"steps": 2, "stages": [1, 4]},
 )
 def stages_abstracts(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """From a plain loop to all that a step has."""
@@ -128,7 +134,7 @@ def stages_abstracts(seed: int, configuration: Configuration, folder: Path) -> d
         "num_pairs": 16 * 2048,
         "steps": 400,  # 25 epochs, two minutes
     },
-    quick={"steps": 100},
+    quick={"steps": 50},
 )
 def static(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """A static encoder, whole abstracts."""

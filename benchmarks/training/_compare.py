@@ -93,32 +93,38 @@ def transformer(seed: int, configuration: Configuration, folder: Path) -> dict[s
     large = configuration["batch_size"] > 64
     # With dropout 256 pairs of abstracts need more than 24 GB, so the peer needs its gradient cache there.
     budget = {"budget": configuration["budget"]} if large else {}
-    peers = {precision: sides.run("peer", precision=precision, **budget) for precision in ("fp32", "bf16")}
+    peers = {
+        precision: sides.run("peer", precision=precision, **budget)
+        for precision in configuration["peer's precisions"]
+    }
     step = seconds_a_step(ours)
     outcome = {
-        f"{name}-over-fp32": seconds_a_step(peers["fp32"]) / step,
-        f"{name}-over-bf16": seconds_a_step(peers["bf16"]) / step,
+        **{f"{name}-over-{precision}": seconds_a_step(peer) / step for precision, peer in peers.items()},
         f"{name}-loss-difference": final_loss(ours) - final_loss(peers["bf16"]),
         f"{name}-share-of-peak": 100 * ours["flop_utilisation"],
     }
     details = {
         "texts/s": configuration["batch_size"] / step,
         "tokens/s": ours["tokens_per_second"],
-        "peer's padding": peers["fp32"]["padding"],
+        "peer's padding": peers["bf16"]["padding"],
         "our padding": ours["padding"],
         "recomputed": ours["recomputed"],
         "store seconds a step": ours["store_seconds"] / len(ours["step_seconds"]),
         "final loss, ours bf16": final_loss(ours),
         "heldout cross-entropy, ours bf16": min(ours["qualities"].values()),
-        "times faster to the quality of fp32": _times_faster(peers["fp32"], ours),
-        "times faster to the quality of bf16": _times_faster(peers["bf16"], ours),
     }
+    for precision, peer in peers.items():
+        details[f"times faster to the quality of {precision}"] = _times_faster(peer, ours)
     if configuration["options"]:
         peers["bf16, 1 worker"] = sides.run("peer", precision="bf16", workers=1, **budget)
         if not large:
             peers["bf16, cached, token budget"] = sides.run(
                 "peer", precision="bf16", budget=configuration["budget"]
             )
+        still = seconds_a_step(sides.run("ours", precision="bf16", dropout=False))
+        for precision in configuration["peer's precisions"]:
+            peer = sides.run("peer", precision=precision, dropout=False)
+            details[f"without dropout on both sides: over {precision}"] = seconds_a_step(peer) / still
         plain = sides.run("ours", precision="fp32")
         details |= {
             "final loss, ours fp32": final_loss(plain),
@@ -145,6 +151,8 @@ def stages(seed: int, configuration: Configuration, folder: Path) -> dict[str, f
     sides = Comparison(seed, configuration, folder)
     found = {}
     for number, stage in enumerate(STAGES):
+        if number not in configuration["stages"]:
+            continue
         precision = "fp32" if number == 0 else "bf16"
         result = sides.run("ours", precision=precision, stage=stage)
         found[f"training-stage-{number}-{configuration['kind']}"] = statistics.fmean(

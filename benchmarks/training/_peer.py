@@ -26,7 +26,7 @@ from torch import Tensor, nn
 from torch.utils.data import BatchSampler, SequentialSampler
 from transformers import TrainerCallback
 
-from benchmarks.training._ours import quality
+from benchmarks.training._ours import quality, without_dropout
 from benchmarks.training._pairs import Pair, read_pairs, settings
 from llmagentos.encoder import load_encoder
 from llmagentos.encoder._loading import _minilm_folder
@@ -155,6 +155,7 @@ def make_model(told: dict[str, Any]) -> SentenceTransformer:
         attention = {"attn_implementation": told["attention"]} if "attention" in told else {}
         model = SentenceTransformer(name, device=told.get("device", "cpu"), model_kwargs=attention)
         model.max_seq_length = told["max_tokens"] + 2
+        without_dropout(model, told)
         return model
     tokenizer = load_encoder("minilm").tokenizer
     return SentenceTransformer(
