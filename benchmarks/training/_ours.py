@@ -51,6 +51,7 @@ def main(told: dict[str, Any]) -> None:
         seed=told["seed"],
         precision=told["precision"],
         checkpoint_steps=10**9,
+        micro_batch_tokens=None if STAGES.index(told.get("stage", STAGES[-1])) >= 2 else 10_000_000,
     ).resolved(pretrained=not isinstance(encoder, StaticEncoder))
     times: list[float] = []
     qualities: dict[int, float] = {}
@@ -132,13 +133,6 @@ def stage(encoder: Encoder, name: str) -> Iterator[None]:
             without.enter_context(plain)
         if reached < 3:
             encoder.packs = False  # type: ignore[assignment]
-        if reached < 2:
-            whole = mock.patch.object(type(encoder), "micro_batches", Encoder.micro_batches)
-            without.enter_context(whole)
-            cut = mock.patch(
-                "llmagentos.encoder._transformer._micro_batches", lambda order, *_, **__: [order]
-            )
-            without.enter_context(cut)
         yield
 
 
