@@ -1,5 +1,6 @@
 """How much may be kept: free memory, what a graph takes of it, and errors that say it was too much."""
 
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -36,8 +37,6 @@ def _available_bytes() -> int:
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable:"))
     except (OSError, StopIteration):
-        import os
-
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
 
 

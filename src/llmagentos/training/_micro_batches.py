@@ -33,7 +33,7 @@ class MicroBatches:
             try:
                 text = self._path.read_text(encoding="utf-8")
                 self._since = [(int(step), int(slots)) for step, slots in json.loads(text)]
-                if self._since[:1] != [(0, self._since[0][1])]:
+                if self._since[0][0] != 0:
                     raise ValueError("nothing is said of step 0")
             except (OSError, ValueError, TypeError, IndexError) as error:
                 raise TrainingError(

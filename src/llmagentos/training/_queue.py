@@ -21,7 +21,7 @@ class NegativeQueue:
 
     Args:
         encoder: copied.
-        size: K; rounded down to whole batches by the first batch that is larger.
+        size: K, >= 1; the oldest texts beyond it are dropped.
         momentum: m, in [0, 1).
         ranks: all see the same queue.
 
@@ -30,7 +30,7 @@ class NegativeQueue:
 
     def __init__(self, encoder: Encoder, size: int, momentum: float, ranks: Ranks) -> None:
         self._momentum, self._ranks = momentum, ranks
-        # A tokenizer cannot be copied, and need not be.
+        # The tokenizer is not trained, and one is enough.
         self._copy = copy.deepcopy(encoder, {id(encoder.tokenizer): encoder.tokenizer})
         self._copy.requires_grad_(False).eval()
         self._vectors = torch.zeros(size, encoder.dimension, device=encoder.device)
