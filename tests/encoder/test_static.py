@@ -8,9 +8,8 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models
 from torch import Tensor
-from torch.nn import functional
 
-from llmagentos.encoder import StaticEncoder, load_encoder, static_mean
+from llmagentos.encoder import StaticEncoder, load_encoder
 from llmagentos.errors import ModelError
 
 from .tiny import TEXTS, ragged, word_tokenizer
@@ -25,57 +24,20 @@ def batch(num_rows: int, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def test_mean_and_gradient_equal_the_loop() -> None:
-    table = torch.randn(
-        50, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64
-    ).requires_grad_()
-    tokens, offsets = batch(50)
+    encoder = StaticEncoder(word_tokenizer(), dimension=8).double()
+    table = encoder.embedding
+    tokens, offsets = batch(len(table))
     rows = []
     for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
         rows.append(
             table[tokens[start:stop]].mean(0) if stop > start else torch.zeros(8, dtype=torch.float64)
         )
-    expected, actual = torch.stack(rows), static_mean(table, tokens, offsets)
+    expected, actual = torch.stack(rows), encoder(tokens, offsets)
     torch.testing.assert_close(actual, expected)
     gradient = torch.randn(9, 8, dtype=torch.float64)
     torch.testing.assert_close(
         torch.autograd.grad(actual, table, gradient), torch.autograd.grad(expected, table, gradient)
     )
-
-
-def test_gradient_equals_finite_differences() -> None:
-    table = torch.randn(6, 3, dtype=torch.float64).requires_grad_()
-    tokens, offsets = torch.tensor([0, 1, 1, 5, 2]), torch.tensor([0, 3, 3, 5])
-    assert torch.autograd.gradcheck(lambda t: static_mean(t, tokens, offsets), (table,))
-
-
-def test_gradient_equals_torch_on_many_texts() -> None:
-    generator = torch.Generator().manual_seed(2)
-    table = torch.randn(2000, 16, generator=generator).requires_grad_()
-    cuts = torch.randint(0, 20_001, (499,), generator=generator).sort().values
-    offsets = torch.cat((torch.tensor([0]), cuts, torch.tensor([20_000])))
-    tokens = torch.randint(2000, (20_000,), generator=generator)
-    expected = functional.embedding_bag(tokens, table, offsets, mode="mean", include_last_offset=True)
-    actual = static_mean(table, tokens, offsets)
-    torch.testing.assert_close(actual, expected)
-    gradient = torch.randn(500, 16, generator=generator)
-    torch.testing.assert_close(
-        torch.autograd.grad(actual, table, gradient), torch.autograd.grad(expected, table, gradient)
-    )
-
-
-def test_gradient_does_not_depend_on_the_number_of_threads() -> None:
-    table = torch.randn(50, 64, generator=torch.Generator().manual_seed(3)).requires_grad_()
-    tokens, offsets = batch(50)
-    gradient = torch.randn(9, 64)
-    threads = torch.get_num_threads()
-    try:
-        results = []
-        for num_threads in (1, 2):
-            torch.set_num_threads(num_threads)
-            results.append(torch.autograd.grad(static_mean(table, tokens, offsets), table, gradient)[0])
-    finally:
-        torch.set_num_threads(threads)
-    assert torch.equal(*results)
 
 
 def test_empty_texts_and_empty_batches() -> None:

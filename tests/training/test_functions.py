@@ -1,14 +1,15 @@
-"""`embedding` and `dropout` as a training step on a CPU has them, against PyTorch's."""
+"""`embedding`, `embedding_bag` and `dropout` as a training step on a CPU has them, against PyTorch's."""
 
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from llmagentos.training._functions import CheaperFunctions
+from llmagentos.training._functions import CheaperFunctions, _dealt
 
 IDS = torch.tensor([[1, 3, 3, 0, 6], [6, 6, 2, 0, 3]])
 
@@ -90,6 +91,75 @@ def test_what_ours_cannot_do_is_left_to_pytorch(options: dict[str, Any]) -> None
     assert ours.weight.grad.is_sparse == theirs.weight.grad.is_sparse == ("sparse" in options)
     assert torch.equal(ours.weight, theirs.weight)
     assert torch.equal(ours.weight.grad.to_dense(), theirs.weight.grad.to_dense())
+
+
+def bags(num_rows: int, num_tokens: int, num_texts: int) -> tuple[Tensor, Tensor]:
+    """Tokens of which some are far more common, and offsets with empty texts among them."""
+    generator = torch.Generator().manual_seed(1)
+    cuts = torch.randint(0, num_tokens + 1, (num_texts - 3,), generator=generator).sort().values
+    start, end = torch.tensor([0, 0]), torch.tensor([num_tokens, num_tokens])
+    common = torch.rand(num_tokens, generator=generator).pow(3) * num_rows
+    return common.long(), torch.cat((start, cuts, end))
+
+
+def sums(weight: Tensor, tokens: Tensor, offsets: Tensor, **more: Any) -> Tensor:
+    return functional.embedding_bag(tokens, weight, offsets, mode="sum", include_last_offset=True, **more)
+
+
+@pytest.mark.parametrize("size", [(7, 30, 9), (7, 0, 4), (2000, 20_000, 500)], ids=["few", "none", "many"])
+def test_the_gradient_of_bags(size: tuple[int, int, int]) -> None:
+    generator = torch.Generator().manual_seed(0)
+    weight = torch.randn(size[0], 16, generator=generator, dtype=torch.float64).requires_grad_()
+    both(lambda weight: sums(weight, *bags(*size)), weight)
+
+
+def test_the_gradient_of_bags_by_finite_differences() -> None:
+    tokens, offsets = bags(6, 20, 5)
+    weight = torch.randn(6, 3, dtype=torch.float64).requires_grad_()
+    with CheaperFunctions():
+        torch.autograd.backward(sums(weight, tokens, offsets).sin().sum())
+    assert weight.grad is not None
+    for place in [(0, 0), (3, 1), (5, 2)]:
+        moved = weight.detach().clone()
+        moved[place] += 1e-6
+        difference = sums(moved, tokens, offsets).sin().sum() - sums(weight, tokens, offsets).sin().sum()
+        assert weight.grad[place].item() == pytest.approx(difference.item() / 1e-6, abs=1e-4)
+
+
+def test_the_gradient_of_bags_does_not_depend_on_the_number_of_threads() -> None:
+    threads, results = torch.get_num_threads(), []
+    try:
+        for num_threads in (1, 2, 3):
+            torch.set_num_threads(num_threads)
+            weight = torch.randn(50, 64, generator=torch.Generator().manual_seed(0)).requires_grad_()
+            with CheaperFunctions():
+                torch.autograd.backward(sums(weight, *bags(50, 3000, 40)).sin().sum())
+            assert weight.grad is not None
+            results.append(weight.grad)
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(results[0], results[1]) and torch.equal(results[0], results[2])
+
+
+@pytest.mark.parametrize("hands", [1, 2, 3, 5])
+def test_common_rows_are_dealt_out(hands: int) -> None:
+    counts = (10_000 / np.arange(1, 2001)).astype(np.int64)  # Zipf's law
+    counts[1000:1100] = 0
+    rows = _dealt(counts, hands)
+    assert sorted(rows) == np.flatnonzero(counts).tolist()
+    shares = [counts[part].sum() / counts.sum() for part in np.array_split(rows, hands)]
+    assert max(shares) < 1 / hands + 0.1
+
+
+@pytest.mark.parametrize("options", [{"max_norm": 0.5}, {"scale_grad_by_freq": True}, {"padding_idx": 3}])
+def test_bags_that_ours_cannot_sum_are_left_to_pytorch(options: dict[str, Any]) -> None:
+    tokens, offsets = bags(7, 30, 9)
+    both(lambda weight: sums(weight, tokens, offsets, **options), table())
+
+
+def test_means_of_bags_are_left_to_pytorch() -> None:
+    tokens, offsets = bags(7, 30, 9)
+    both(lambda weight: functional.embedding_bag(tokens, weight, offsets[:-1]), table())
 
 
 def test_embeddings_are_left_alone_where_asked() -> None:

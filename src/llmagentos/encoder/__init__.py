@@ -7,7 +7,7 @@ from llmagentos.encoder._dropout import dropout_mask
 from llmagentos.encoder._encoder import Encoder, Work
 from llmagentos.encoder._folder import Pooling
 from llmagentos.encoder._loading import load_encoder
-from llmagentos.encoder._static import StaticEncoder, static_mean
+from llmagentos.encoder._static import StaticEncoder
 
 if TYPE_CHECKING:
     from llmagentos.encoder._transformer import TransformerEncoder
@@ -21,7 +21,6 @@ __all__ = [
     "Work",
     "dropout_mask",
     "load_encoder",
-    "static_mean",
 ]
 
 

@@ -73,10 +73,10 @@ def diagnose(h_a: Tensor, h_b: Tensor) -> dict[str, float]:
         h_b: second views, float (N, D).
 
     Returns:
-        alignment, uniformity, effective_rank and dimension_deviation; over at most 512 texts, which
-        keeps the cost below a hundredth of a step's.
+        alignment, uniformity, effective_rank and dimension_deviation; over at most 256 texts, which take
+        5 ms (512 took 24, a tenth of a static step of 2,048).
     """
-    h_a, h_b = h_a[:512].float(), h_b[:512].float()
+    h_a, h_b = h_a[:256].float(), h_b[:256].float()
     return {
         "alignment": alignment(h_a, h_b).item(),
         "uniformity": uniformity(h_a).item(),
