@@ -41,7 +41,7 @@ def gpu(seed: int, configuration: Configuration, folder: Path) -> dict[str, floa
 def write_random_bert(folder: Path, configuration: Configuration) -> Path:
     """A BERT with random weights and MiniLM's tokenizer, as a folder that both sides load."""
     torch.manual_seed(0)
-    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # transformers has none
         tokenizer_object=load_encoder("minilm").tokenizer,
         pad_token="[PAD]",
         unk_token="[UNK]",

@@ -73,7 +73,7 @@ def main(told: dict[str, Any]) -> None:
     with stage(encoder, told.get("stage", STAGES[-1])):
         train_encoder(
             encoder,
-            PairViews(store, untouched()),  # type: ignore[arg-type]  # stands for Views
+            PairViews(store, untouched()),
             len(pairs),
             NTXentLoss(told["temperature"]),
             config,
@@ -132,7 +132,7 @@ def stage(encoder: Encoder, name: str) -> Iterator[None]:
             plain = mock.patch.object(_step, "CheaperFunctions", lambda **_: nullcontext())
             without.enter_context(plain)
         if reached < 3:
-            encoder.packs = False  # type: ignore[assignment]
+            encoder.packs = False  # type: ignore[assignment]  # only a Transformer has it
         yield
 
 

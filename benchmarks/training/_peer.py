@@ -70,7 +70,7 @@ class CachedNTXent(CachedMultipleNegativesRankingLoss):
 class InOrder(SentenceTransformerTrainer):
     """Takes the batches in the order of the data set, which is that of our side."""
 
-    def get_batch_sampler(  # type: ignore[override]
+    def get_batch_sampler(  # type: ignore[override]  # of its arguments only these are needed
         self, dataset: Any, batch_size: int, drop_last: bool, **_: Any
     ) -> BatchSampler:
         """Rows one after the other."""

@@ -24,17 +24,15 @@ def batch(num_rows: int, seed: int = 0) -> tuple[Tensor, Tensor]:
 
 
 def test_mean_and_gradient_equal_the_loop() -> None:
-    encoder = StaticEncoder(word_tokenizer(), dimension=8).double()
+    encoder = StaticEncoder(word_tokenizer(), dimension=8)
     table = encoder.embedding
     tokens, offsets = batch(len(table))
     rows = []
     for start, stop in zip(offsets[:-1].tolist(), offsets[1:].tolist(), strict=True):
-        rows.append(
-            table[tokens[start:stop]].mean(0) if stop > start else torch.zeros(8, dtype=torch.float64)
-        )
+        rows.append(table[tokens[start:stop]].mean(0) if stop > start else torch.zeros(8))
     expected, actual = torch.stack(rows), encoder(tokens, offsets)
     torch.testing.assert_close(actual, expected)
-    gradient = torch.randn(9, 8, dtype=torch.float64)
+    gradient = torch.randn(9, 8)
     torch.testing.assert_close(
         torch.autograd.grad(actual, table, gradient), torch.autograd.grad(expected, table, gradient)
     )

@@ -41,11 +41,12 @@ def test_a_new_run_begins_anew(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "micro_batches.json").read_text()) == [[0, 2048]]
 
 
-def test_one_of_several_processes_writes(tmp_path: Path) -> None:
+def test_one_of_several_processes_begins_and_any_may_lower(tmp_path: Path) -> None:
     other = MicroBatches(tmp_path, 2048, resume=False, write=False)
+    assert list(tmp_path.iterdir()) == []
     other.lower(3, 1024)
     assert (other.at(2), other.at(3)) == (2048, 1024)
-    assert list(tmp_path.iterdir()) == []
+    assert MicroBatches(tmp_path, 2048, resume=True).at(3) == 1024
 
 
 @pytest.mark.parametrize("text", ["", "[[0, 20", "{}", "[]", "[[0]]", "null", '[["a", 1]]', "[[5, 64]]"])

@@ -49,7 +49,7 @@ def unit_means(table: Array, batch: TokenBatch) -> list[Array]:
 def test_the_newest_texts_as_the_slow_copy_sees_them(store: TokenStore, size: int, batch_size: int) -> None:
     torch.manual_seed(0)
     encoder = static(store.tokenizer)
-    queue = NegativeQueue(encoder, size, MOMENTUM, ALONE)
+    queue = NegativeQueue(encoder, size, MOMENTUM, "fp32", ALONE)
     assert queue.vectors.shape == (0, 16) and len(queue.hashes) == 0
     table = encoder.embedding.detach().double().numpy().copy()
     vectors: list[Array] = []
@@ -57,18 +57,20 @@ def test_the_newest_texts_as_the_slow_copy_sees_them(store: TokenStore, size: in
     for batch, new in batches(store, batch_size, 6):
         queue.follow(changed(encoder), batch, new)
         table = MOMENTUM * table + (1 - MOMENTUM) * encoder.embedding.detach().double().numpy()
-        vectors = [*unit_means(table, batch), *vectors][:size]
-        hashes = [*new.tolist(), *hashes][:size]
-        assert queue.hashes.tolist() == hashes
+        vectors = [*vectors, *unit_means(table, batch)[:size]][-size:]
+        hashes = [*hashes, *new.tolist()[:size]][-size:]
+        # In which order they lie is the queue's own affair.
+        order, expected = np.argsort(queue.hashes), np.argsort(np.array(hashes, np.uint64))
+        assert queue.hashes[order].tolist() == np.array(hashes, np.uint64)[expected].tolist()
         assert queue.vectors.shape == (len(hashes), 16) and queue.vectors.dtype == torch.float32
-        assert np.abs(queue.vectors.numpy() - np.array(vectors)).max() < 1e-5
+        assert np.abs(queue.vectors.numpy()[order] - np.array(vectors)[expected]).max() < 1e-5
     assert len(hashes) == min(size, 6 * batch_size)
     assert not queue.vectors.requires_grad
 
 
 def test_no_momentum_is_the_encoder_itself(store: TokenStore) -> None:
     encoder = static(store.tokenizer)
-    queue = NegativeQueue(encoder, 4, 0.0, ALONE)
+    queue = NegativeQueue(encoder, 4, 0.0, "fp32", ALONE)
     for batch, hashes in batches(store, 4, 1):
         queue.follow(changed(encoder), batch, hashes)
         expected = np.array(unit_means(encoder.embedding.detach().double().numpy(), batch))
@@ -78,7 +80,7 @@ def test_no_momentum_is_the_encoder_itself(store: TokenStore) -> None:
 @pytest.mark.parametrize("number", [0, 2, 5])
 def test_state_and_back(store: TokenStore, number: int) -> None:
     encoder = static(store.tokenizer)
-    queue, other = (NegativeQueue(encoder, 10, MOMENTUM, ALONE) for _ in range(2))
+    queue, other = (NegativeQueue(encoder, 10, MOMENTUM, "fp32", ALONE) for _ in range(2))
     for batch, hashes in batches(store, 4, number):
         queue.follow(changed(encoder), batch, hashes)
     other.load({name: tensor.clone() for name, tensor in queue.state().items()})
@@ -94,7 +96,7 @@ def test_state_and_back(store: TokenStore, number: int) -> None:
 def test_the_copy_has_no_dropout_and_no_gradient(tmp_path: Path) -> None:
     encoder = bert().train()
     store = make_store(tmp_path / "store", make_texts(8), encoder.tokenizer)
-    queue = NegativeQueue(encoder, 4, 0.0, ALONE)
+    queue = NegativeQueue(encoder, 4, 0.0, "fp32", ALONE)
     ((batch, hashes),) = batches(store, 4, 1)
     for _ in range(2):
         queue.follow(encoder, batch, hashes)

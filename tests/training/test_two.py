@@ -323,7 +323,9 @@ def test_a_process_that_loses_the_other_says_so(together: Path) -> None:
 def test_a_sharded_run_without_memory_says_what_to_do(together: Path) -> None:
     for kind, message, _ in told(together, "sharded-hungry"):
         assert kind == "TrainingError"
-        assert "memory ran out in a sharded run" in message and "lower training.micro_batch_tokens" in message
+        assert "memory ran out in a sharded run" in message and "go on with --resume" in message
+    slots = json.loads((together / "hungry" / "micro_batches.json").read_text())
+    assert slots == [[0, 32]]  # for the run that goes on
 
 
 def test_torchrun_starts_them(runs: Path, together: Path) -> None:

@@ -28,7 +28,7 @@ from safetensors.torch import save_file
 from llmagentos.corpus import Document
 from llmagentos.encoder import Encoder
 from llmagentos.errors import LLMAgentOSError
-from llmagentos.loss import NTXentLoss, _ntxent, ntxent
+from llmagentos.loss import NTXentLoss, _ntxent, gathered, ntxent
 from llmagentos.tokens import TokenStore, build_store
 from llmagentos.training import (
     Budget,
@@ -239,7 +239,7 @@ def small_talk(folder: Path, ranks: Ranks) -> None:
         "nothing": ranks.tell(),
         "hashes": hashes.tolist(),
         "groups": groups.tolist(),
-        "rows": ranks.gathered(torch.full((2, 1), ranks.rank)).tolist(),
+        "rows": gathered(torch.full((2, 1), ranks.rank), ranks.group).tolist(),
         "sums": sums,
         "gradients": [layer.weight.grad.tolist(), layer.bias.grad.tolist()],
     }

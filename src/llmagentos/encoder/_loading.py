@@ -130,7 +130,7 @@ def _load_tokenizer(folder: Path, name: str, options: dict[str, Any]) -> "PreTra
 
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(str(folder), **options)
-    except Exception as error:
+    except Exception as error:  # its many readers raise whatever they like
         raise _only_sentencepiece(folder, name) or _damaged(name, error) from error
     # Without a vocabulary file transformers gives one of special tokens (and at the most the space), to
     # which every word is unknown, and says nothing.

@@ -70,7 +70,7 @@ def train_on_ray(
             "or local to start one on this machine (--ray)"
         ) from error
     try:
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray has none
         gpus = int(resources.get("GPU", 0))
         machines = sum(1 for name in resources if name.startswith("node:") and name[5].isdigit())
         number = workers or gpus or max(1, machines)

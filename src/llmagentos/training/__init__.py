@@ -12,13 +12,14 @@ from llmagentos.training._checkpoint import (
 from llmagentos.training._config import ResolvedTrainingConfig, TrainingConfig
 from llmagentos.training._monitor import Metrics, read_metrics
 from llmagentos.training._order import batch_at
+from llmagentos.training._precision import autocast_to
 from llmagentos.training._ranks import Ranks, joined_ranks
-from llmagentos.training._step import autocast_to
-from llmagentos.training._train import TrainingResult, train_encoder
+from llmagentos.training._train import PairSource, TrainingResult, train_encoder
 
 __all__ = [
     "Budget",
     "Metrics",
+    "PairSource",
     "Ranks",
     "ResolvedTrainingConfig",
     "RunState",

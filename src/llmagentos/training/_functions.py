@@ -84,7 +84,7 @@ def _embedding_bag(
     include_last_offset: bool = False,
     padding_idx: int | None = None,
 ) -> Tensor | None:
-    plain_sums = mode == "sum" and include_last_offset and per_sample_weights is padding_idx is None
+    plain_sums = mode == "sum" and include_last_offset and per_sample_weights is None and padding_idx is None
     if not (weight.is_leaf and weight.requires_grad and plain_sums):
         return None
     if max_norm is not None or scale_grad_by_freq or sparse:

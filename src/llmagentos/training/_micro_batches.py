@@ -7,6 +7,7 @@ memory had run out. They are on disk before the first step that uses them:
 """
 
 import json
+import os
 from pathlib import Path
 
 from llmagentos.errors import OutputError, TrainingError
@@ -19,7 +20,7 @@ class MicroBatches:
         folder: of the run.
         first: slots at the beginning.
         resume: go on with what the run has used; else what is there is replaced.
-        write: whether this process writes, as one of a run does.
+        write: whether this process writes at the beginning, as one of a run does.
 
     Raises:
         TrainingError: the file is damaged.
@@ -27,7 +28,7 @@ class MicroBatches:
     """
 
     def __init__(self, folder: Path, first: int, *, resume: bool, write: bool = True) -> None:
-        self._path, self._writes = folder / "micro_batches.json", write
+        self._path = folder / "micro_batches.json"
         self._since = [(0, first)]
         if resume and self._path.exists():
             try:
@@ -39,7 +40,7 @@ class MicroBatches:
                 raise TrainingError(
                     f"{self._path} is damaged ({error}); train again without --resume"
                 ) from error
-        else:
+        elif write:
             self._write()
 
     def at(self, step: int) -> int:
@@ -47,15 +48,13 @@ class MicroBatches:
         return next(slots for since, slots in reversed(self._since) if since <= step)
 
     def lower(self, step: int, slots: int) -> None:
-        """From this step on there are fewer."""
+        """From this step on there are fewer; each process that is told so writes the same."""
         kept = [(since, more) for since, more in self._since if since < step]
         self._since = [*kept, (step, slots)]
         self._write()
 
     def _write(self) -> None:
-        if not self._writes:
-            return
-        partial = self._path.with_suffix(".partial")
+        partial = self._path.with_suffix(f".partial-{os.getpid()}")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             partial.write_text(json.dumps(self._since), encoding="utf-8")

@@ -10,7 +10,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from llmagentos.encoder import Encoder
+from llmagentos.errors import TrainingError
+from llmagentos.loss import gathered
 from llmagentos.tokens import TokenBatch
+from llmagentos.training._config import Precision
+from llmagentos.training._memory import is_out_of_memory
+from llmagentos.training._precision import autocast_to
 from llmagentos.training._ranks import Ranks
 
 
@@ -23,19 +28,23 @@ class NegativeQueue:
         encoder: copied.
         size: K, >= 1; the oldest texts beyond it are dropped.
         momentum: m, in [0, 1).
+        precision: of the products inside the copy.
         ranks: all see the same queue.
 
     Source: He et al. 2020, Momentum Contrast for Unsupervised Visual Representation Learning, equation 2.
     """
 
-    def __init__(self, encoder: Encoder, size: int, momentum: float, ranks: Ranks) -> None:
-        self._momentum, self._ranks = momentum, ranks
+    def __init__(
+        self, encoder: Encoder, size: int, momentum: float, precision: Precision, ranks: Ranks
+    ) -> None:
+        self._momentum, self._precision, self._ranks = momentum, precision, ranks
         # The tokenizer is not trained, and one is enough.
         self._copy = copy.deepcopy(encoder, {id(encoder.tokenizer): encoder.tokenizer})
         self._copy.requires_grad_(False).eval()
+        # A ring: new texts take the places of the oldest.
         self._vectors = torch.zeros(size, encoder.dimension, device=encoder.device)
         self._hashes = np.zeros(size, np.uint64)
-        self._seen = 0
+        self._seen = self._next = 0
 
     @property
     def vectors(self) -> Float32[Tensor, "k d"]:
@@ -59,20 +68,34 @@ class NegativeQueue:
         for own, theirs in zip(self._copy.parameters(), encoder.parameters(), strict=True):
             own.lerp_(theirs, 1 - self._momentum)
         self._copy.micro_batch_tokens = encoder.micro_batch_tokens
-        tokens, offsets = torch.from_numpy(batch.tokens).long(), torch.from_numpy(batch.offsets)
-        h = self._copy(tokens.to(self._vectors.device), offsets.to(self._vectors.device))
-        new = self._ranks.gathered(functional.normalize(h.float(), dim=1))[: len(self._vectors)]
-        kept = len(self._vectors) - len(new)
-        # The newest come first, so that the first `seen` are always those that there are.
-        self._vectors = torch.cat((new, self._vectors[:kept]))
-        self._hashes = np.concatenate([hashes[: len(new)], self._hashes[:kept]])
+        new = gathered(self._embed(batch), self._ranks.group)[: len(self._vectors)]
+        places = (self._next + np.arange(len(new))) % len(self._vectors)
+        self._vectors[torch.from_numpy(places).to(new.device)] = new
+        self._hashes[places] = hashes[: len(new)]
+        self._next = (self._next + len(new)) % len(self._vectors)
         self._seen = min(self._seen + len(new), len(self._vectors))
+
+    def _embed(self, batch: TokenBatch) -> Float32[Tensor, "n d"]:
+        """Unit vectors of some texts by the copy."""
+        device = self._vectors.device
+        tokens, offsets = torch.from_numpy(batch.tokens).long(), torch.from_numpy(batch.offsets)
+        try:
+            with autocast_to(self._precision, device):
+                h = self._copy(tokens.to(device), offsets.to(device))
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise TrainingError(
+                "memory ran out where the copy of the encoder embeds texts for the queue; end what else "
+                "takes memory and go on with --resume, or train anew with training.queue_size=0"
+            ) from error
+        return functional.normalize(h.float(), dim=1)
 
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint keeps of it."""
         weights = {f"copy.{name}": tensor for name, tensor in self._copy.state_dict().items()}
-        hashes = torch.from_numpy(self._hashes.view(np.int64))
-        return weights | {"vectors": self.vectors, "hashes": hashes[: self._seen]}
+        hashes = torch.from_numpy(self.hashes.view(np.int64))
+        return weights | {"vectors": self.vectors, "hashes": hashes, "next": torch.tensor(self._next)}
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Put it back."""
@@ -81,3 +104,4 @@ class NegativeQueue:
         self._seen = len(state["vectors"])
         self._vectors[: self._seen] = state["vectors"]
         self._hashes[: self._seen] = state["hashes"].numpy().view(np.uint64)
+        self._next = int(state["next"])

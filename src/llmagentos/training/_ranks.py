@@ -15,7 +15,6 @@ import numpy as np
 import torch
 import torch.distributed as dist
 from jaxtyping import Int64, UInt64
-from torch import Tensor
 
 from llmagentos.errors import TrainingError
 from llmagentos.loss import gathered
@@ -67,10 +66,6 @@ class Ranks:
         own: Int64[np.ndarray, " b"] = indices.reshape(self.size, -1)[self.rank]
         return own
 
-    def gathered(self, x: Tensor) -> Tensor:
-        """The rows of all ranks, in their order; each has as many."""
-        return gathered(x, self.group)
-
     def keys(
         self, hashes: UInt64[np.ndarray, " n"], groups: UInt64[np.ndarray, " n"]
     ) -> tuple[UInt64[np.ndarray, " m"], UInt64[np.ndarray, " m"]]:
@@ -78,7 +73,7 @@ class Ranks:
         if self.group is None:
             return hashes, groups
         both = torch.from_numpy(np.stack([hashes, groups], 1).view(np.int64)).to(self.device)
-        everyones = self.gathered(both).cpu().numpy().view(np.uint64)
+        everyones = gathered(both, self.group).cpu().numpy().view(np.uint64)
         return everyones[:, 0], everyones[:, 1]
 
     def add_up(self, parameters: Iterable[torch.nn.Parameter], *values: float) -> list[float]:

@@ -11,7 +11,7 @@ Source: Gao et al. 2021, Scaling Deep Contrastive Learning Batch Size under Memo
 """
 
 from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +26,7 @@ from llmagentos.tokens import TokenBatch
 from llmagentos.training._config import Precision
 from llmagentos.training._functions import CheaperFunctions
 from llmagentos.training._memory import free_bytes, is_out_of_memory, saved_bytes
+from llmagentos.training._precision import autocast_to
 from llmagentos.training._queue import NegativeQueue
 from llmagentos.training._ranks import ALONE, Ranks
 from llmagentos.training._sharding import is_sharded
@@ -135,7 +136,7 @@ class StepGradient:
         # A rank without memory goes on with zeros up to where the others hear of it.
         h = torch.zeros(len(offsets) - 1, self.encoder.dimension, device=device)
         graphs: list[Tensor] = []
-        failed = not self._in_memory(lambda: self._embed_all(batches, seed, h, graphs))
+        failed = not self._in_memory(pairs, lambda: self._embed_all(batches, seed, h, graphs))
         num_kept = len(graphs)
 
         h_a, h_b = (views.requires_grad_() for views in torch.split(h, len(pairs.a)))
@@ -147,7 +148,7 @@ class StepGradient:
         assert h_a.grad is not None and h_b.grad is not None
         gradient = torch.cat((h_a.grad, h_b.grad))
         if not failed:
-            failed = not self._in_memory(lambda: self._backward_all(batches, seed, gradient, graphs))
+            failed = not self._in_memory(pairs, lambda: self._backward_all(batches, seed, gradient, graphs))
         graphs.clear()
         # The backward pass of a sharded encoder has added the gradients up already.
         parameters = [] if is_sharded(self.encoder) else list(self.encoder.parameters())
@@ -211,7 +212,7 @@ class StepGradient:
             h: Tensor = self.encoder(batch.tokens, batch.offsets)
         return h.float()
 
-    def _in_memory(self, work: Callable[[], None]) -> bool:
+    def _in_memory(self, pairs: ViewBatch, work: Callable[[], None]) -> bool:
         """Whether some work went through; false where memory ran out."""
         try:
             work()
@@ -219,9 +220,10 @@ class StepGradient:
             if not is_out_of_memory(error):
                 raise
             if is_sharded(self.encoder):  # the others wait in the middle of a layer
+                self._halve_micro_batches(pairs)
                 raise TrainingError(
-                    "memory ran out in a sharded run, which cannot do the step again; go on with --resume "
-                    "and a lower training.micro_batch_tokens"
+                    "memory ran out in a sharded run, which cannot do the step again at once; go on with "
+                    f"--resume, with micro-batches of {self.encoder.micro_batch_tokens:,} token slots"
                 ) from error
             return False
         return True
@@ -232,10 +234,19 @@ class StepGradient:
             torch.cuda.empty_cache()
         if len(self._shares) > 1:
             self._shares.pop(0)
-            return
-        longest = int(max(pairs.a.lengths.max(initial=0), pairs.b.lengths.max(initial=0)))
+        else:
+            self._halve_micro_batches(pairs)
+
+    def _halve_micro_batches(self, pairs: ViewBatch) -> None:
+        """Take half as many slots at a time from now on."""
         slots = self.encoder.micro_batch_tokens
-        if slots is None or slots <= longest:
+        if slots is None:
+            raise TrainingError(
+                f"memory ran out with {len(pairs.a):,} pairs of texts; lower training.batch_size or "
+                "encoder.dimension, or end what else takes memory"
+            )
+        longest = int(max(pairs.a.lengths.max(initial=0), pairs.b.lengths.max(initial=0)))
+        if slots <= longest:
             raise TrainingError(
                 f"memory ran out with one text of {longest:,} tokens at a time; lower training.max_tokens, "
                 "choose a smaller encoder, or end what else takes memory"
@@ -254,13 +265,6 @@ def take(
     torch.cumsum(lengths, 0, out=taken[1:])
     index = torch.repeat_interleave(offsets[:-1][rows] - taken[:-1], lengths)
     return tokens[index + torch.arange(len(index), device=tokens.device)], taken
-
-
-def autocast_to(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
-    """A context in which products are made in bf16 or fp16; fp32 changes nothing."""
-    if precision == "fp32":
-        return nullcontext()
-    return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
 
 
 def joined(a: TokenBatch, b: TokenBatch) -> tuple[Int64[Tensor, " t"], Int64[Tensor, " n+1"]]:

@@ -9,15 +9,16 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import torch
+from jaxtyping import Int64
 
 from llmagentos.encoder import Encoder
 from llmagentos.errors import TrainingError
 from llmagentos.loss import NTXentLoss
-from llmagentos.training._budget import Budget, Clock, Plan
+from llmagentos.training._budget import Budget, Clock, Plan, Speed
 from llmagentos.training._checkpoint import (
     RunState,
     latest_checkpoint,
@@ -36,10 +37,21 @@ from llmagentos.training._queue import NegativeQueue
 from llmagentos.training._ranks import ALONE, Ranks, told_of_others
 from llmagentos.training._schedule import learning_rate_at
 from llmagentos.training._sharding import check_can_shard, shard
-from llmagentos.training._step import StepGradient
-from llmagentos.views import Views, text_keys
+from llmagentos.training._step import StepGradient, StepResult
+from llmagentos.views import Recipe, ViewBatch, text_keys
 
 _ROWS_PER_RUN: Final = 200
+
+
+class PairSource(Protocol):
+    """What pairs come from: `Views`, or whatever else makes two views of each of some texts."""
+
+    @property
+    def recipe(self) -> Recipe:
+        """How they are made; a resumed run must have the same."""
+
+    def views(self, indices: Int64[np.ndarray, " b"], *, seed: int, epoch: int, max_tokens: int) -> ViewBatch:
+        """See `Views.views`; the same arguments give the same pairs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +74,7 @@ class TrainingResult:
 @told_of_others()
 def train_encoder(
     encoder: Encoder,
-    views: Views,
+    views: PairSource,
     num_texts: int,
     loss: NTXentLoss,
     config: ResolvedTrainingConfig,
@@ -119,23 +131,12 @@ def train_encoder(
             }
         ),
     )
-    encoder.freeze(config.freeze_layers)
-    if config.shard and ranks.size > 1:
-        check_can_shard(config)
-        shard(encoder, ranks)
-    optimizer = make_optimizer(encoder, config)
-    # Gradients below 6e-8 are zero in fp16, so they are made larger on the way (Micikevicius et al. 2018).
-    scaler = torch.amp.GradScaler(encoder.device.type, enabled=config.precision == "fp16")
-    queue = None
-    if config.queue_size:
-        queue = NegativeQueue(encoder, config.queue_size, config.queue_momentum, ranks)
+    trained = _Trained.begin(encoder, config, ranks)
     checkpoints = folder / "checkpoints"
     checkpoint = latest_checkpoint(checkpoints) if resume else None
     if checkpoint is not None:
         state = _resumed(checkpoint, state, budget)
-        load_checkpoint(checkpoint, encoder, optimizer, queue)
-        if scaler.is_enabled():
-            scaler.load_state_dict(state.gradient_scale)
+        trained.load(checkpoint, state)
         torch.set_num_threads(state.num_threads)
     elif ranks.is_first:
         shutil.rmtree(checkpoints, ignore_errors=True)
@@ -151,9 +152,9 @@ def train_encoder(
         encoder,
         loss,
         config.precision,
-        scaler,
+        trained.scaler,
         ranks=ranks,
-        queue=queue,
+        queue=trained.queue,
         on_lowered=lambda slots: micro_batches.lower(state.step, slots),
     )
     peak = peak_flops(encoder.device, config.precision, torch.get_num_threads()) * ranks.size
@@ -168,7 +169,8 @@ def train_encoder(
                 warmup_steps=config.warmup_steps,
                 total_steps=plan.steps_at(step),
             )
-            encoder.micro_batch_tokens = micro_batches.at(step)
+            if encoder.micro_batch_tokens is not None:
+                encoder.micro_batch_tokens = micro_batches.at(step)
             # The six steps of the seed.
             epoch, indices = batch_at(step, batch_size=batch_size, size=num_texts, seed=config.seed)
             own = ranks.share(indices)
@@ -176,12 +178,12 @@ def train_encoder(
             hashes, groups = ranks.keys(pairs.hashes, pairs.groups)
             seed = _step_seed(config.seed, step * ranks.size + ranks.rank)
             result = step_gradient(pairs, seed, hashes=hashes, groups=groups)
-            gradient_norm = clipped_norm(optimizer, scaler, config.max_gradient_norm)
-            update(optimizer, scaler, learning_rate)
-            if queue is not None:
-                queue.follow(encoder, pairs.a, hashes)
+            gradient_norm = clipped_norm(trained.optimizer, trained.scaler, config.max_gradient_norm)
+            update(trained.optimizer, trained.scaler, learning_rate)
+            if trained.queue is not None:
+                trained.queue.follow(encoder, pairs.a, hashes)
 
-            check_finite(result.loss, gradient_norm, scaler, step + 1, config)
+            check_finite(result.loss, gradient_norm, trained.scaler, step + 1, config)
             lengths = np.concatenate([pairs.a.lengths, pairs.b.lengths])
             clock.count(batch_size, encoder.work(torch.from_numpy(lengths)), ranks.size)
             settled = plan.settle(step + 1)
@@ -190,43 +192,91 @@ def train_encoder(
                 step=step + 1,
                 total_steps=plan.total_steps,
                 resolved=plan.resolved,
-                gradient_scale=scaler.state_dict(),
+                gradient_scale=trained.scaler.state_dict(),
             )
             last = state.step == plan.total_steps
             save = not last and (settled or state.step % config.checkpoint_steps == 0)
             every = max(1, plan.steps_at(step) // _ROWS_PER_RUN)
             if log is not None and (last or save or state.step == 1 or state.step % every == 0):
-                speed = clock.speed()
-                row = Metrics(
-                    step=state.step,
-                    total_steps=state.total_steps,
-                    epoch=epoch,
-                    seconds=log.seconds + clock.seconds,
-                    loss=result.loss,
-                    gradient_norm=gradient_norm,
-                    learning_rate=learning_rate,
-                    texts_per_second=speed.texts,
-                    tokens_per_second=speed.tokens,
-                    padding=speed.padding,
-                    flop_utilisation=speed.flops / peak,
-                    recomputed=result.recomputed,
-                    **diagnose(result.h_a, result.h_b),
-                )
+                seconds = log.seconds + clock.seconds
+                row = _row(state, epoch, seconds, result, gradient_norm, learning_rate, clock.speed(), peak)
                 log.write(row)
                 if on_metrics is not None:
                     on_metrics(row)
                 alarm.check(row)
             # While the alarm waits for the next row, the checkpoint before stays the good one.
             if save and not ranks.from_first(int(alarm.waiting)):
-                save_checkpoint(checkpoints, encoder, optimizer, state, queue, write=ranks.is_first)
+                trained.save(checkpoints, state, ranks)
         seconds = clock.seconds + (0.0 if log is None else log.seconds)
     encoder.eval()
-    save_checkpoint(checkpoints, encoder, optimizer, state, queue, write=ranks.is_first)
+    trained.save(checkpoints, state, ranks)
     ranks.wait()
     checkpoint = latest_checkpoint(checkpoints)
     assert checkpoint is not None
     return TrainingResult(
         steps=state.step, epochs=state.step * batch_size / num_texts, seconds=seconds, checkpoint=checkpoint
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    """What training changes, and a checkpoint keeps."""
+
+    encoder: Encoder
+    optimizer: torch.optim.Optimizer
+    scaler: torch.amp.GradScaler
+    queue: NegativeQueue | None
+
+    @classmethod
+    def begin(cls, encoder: Encoder, config: ResolvedTrainingConfig, ranks: Ranks) -> "_Trained":
+        """An encoder made ready, with all that belongs to it still empty."""
+        encoder.freeze(config.freeze_layers)
+        if config.shard and ranks.size > 1:
+            check_can_shard(config)
+            shard(encoder, ranks)
+        queue = None
+        if config.queue_size:
+            queue = NegativeQueue(encoder, config.queue_size, config.queue_momentum, config.precision, ranks)
+        # Gradients below 6e-8 are zero in fp16, so they are made larger before (Micikevicius et al. 2018).
+        scaler = torch.amp.GradScaler(encoder.device.type, enabled=config.precision == "fp16")
+        return cls(encoder, make_optimizer(encoder, config), scaler, queue)
+
+    def load(self, checkpoint: Path, state: RunState) -> None:
+        """Put back what a checkpoint holds."""
+        load_checkpoint(checkpoint, self.encoder, self.optimizer, self.queue)
+        if self.scaler.is_enabled():
+            self.scaler.load_state_dict(state.gradient_scale)
+
+    def save(self, checkpoints: Path, state: RunState, ranks: Ranks) -> None:
+        """Write a checkpoint, to which all ranks give their parts."""
+        save_checkpoint(checkpoints, self.encoder, self.optimizer, state, self.queue, write=ranks.is_first)
+
+
+def _row(
+    state: RunState,
+    epoch: int,
+    seconds: float,
+    result: StepResult,
+    gradient_norm: float,
+    learning_rate: float,
+    speed: Speed,
+    peak: float,
+) -> Metrics:
+    """What is told of a step."""
+    return Metrics(
+        step=state.step,
+        total_steps=state.total_steps,
+        epoch=epoch,
+        seconds=seconds,
+        loss=result.loss,
+        gradient_norm=gradient_norm,
+        learning_rate=learning_rate,
+        texts_per_second=speed.texts,
+        tokens_per_second=speed.tokens,
+        padding=speed.padding,
+        flop_utilisation=speed.flops / peak,
+        recomputed=result.recomputed,
+        **diagnose(result.h_a, result.h_b),
     )
 
 
