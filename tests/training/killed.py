@@ -39,6 +39,7 @@ from llmagentos.training._micro_batches import MicroBatches
 from llmagentos.views import Views, ViewsConfig
 from tests.encoder.tiny import tiny_bert
 
+from .children import fork
 from .small import CONFIG, Hungry, bert, make_store, make_texts
 
 CASES = ["static-adamw", "static-sgd", "bert-adamw", "bert-sgd"]
@@ -133,19 +134,6 @@ def die_while_writing(half: int) -> None:
         die()
 
     mock.patch.object(_checkpoint, "save_file", write_half).start()
-
-
-def fork(action: Callable[[], None]) -> int:
-    """Run in a child; its exit status, negative for a signal."""
-    if (child := os.fork()) == 0:
-        try:
-            action()
-        except BaseException as error:
-            print(f"{type(error).__name__}: {error}", flush=True)
-            os._exit(1)
-        sys.stdout.flush()
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def killed_again_and_again(folder: Path, case: str, seed: int) -> None:

@@ -109,19 +109,8 @@ class Hungry(TransformerEncoder):
         if len(tokens) <= self.most:
             return h
         if self.on_the_way_back:
-            hungry: Tensor = cast(Callable[..., Tensor], _HungryGradient.apply)(h)
-            return hungry
+            return with_gradient(h, lambda gradient: gradient + torch.empty(2**48))
         return h + torch.empty(2**48)
-
-
-class _HungryGradient(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, h: Tensor) -> Tensor:
-        return h.clone()
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return gradient + torch.empty(2**48)
 
 
 class Spoilt(Encoder):
@@ -158,15 +147,22 @@ class Spoil:
             return h * 0.01 + 1
         if self.kind == "not a number":
             return h * float("nan")
-        finite: Tensor = cast(Callable[..., Tensor], _InfiniteGradient.apply)(h)
-        return finite
+        return with_gradient(h, lambda gradient: gradient * float("inf"))
 
 
-class _InfiniteGradient(torch.autograd.Function):
+def with_gradient(h: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+    """The same, but its gradient is changed on the way back."""
+    same: Tensor = cast(Callable[..., Tensor], _WithGradient.apply)(h, change)
+    return same
+
+
+class _WithGradient(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, h: Tensor) -> Tensor:
+    def forward(ctx: Any, h: Tensor, change: Callable[[Tensor], Tensor]) -> Tensor:
+        ctx.change = change
         return h.clone()
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return gradient * float("inf")
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        changed: Tensor = ctx.change(gradient)
+        return changed, None

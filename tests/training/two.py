@@ -41,6 +41,7 @@ from llmagentos.training import (
 )
 from llmagentos.views import ViewBatch, Views, ViewsConfig
 
+from .children import ends, start
 from .small import CONFIG, Hungry, bert, make_texts, static, word_tokenizer
 
 STEPS, STOP = 8, 6
@@ -247,26 +248,6 @@ def small_talk(folder: Path, ranks: Ranks) -> None:
 
 
 # Processes.
-
-
-def start(action: Callable[[], None]) -> int:
-    """Run in a child, for two minutes at most; its number."""
-    if (child := os.fork()) == 0:
-        signal.alarm(120)
-        try:
-            torch.set_num_threads(1)
-            action()
-        except BaseException as error:
-            print(f"{type(error).__name__}: {error}", flush=True)
-            os._exit(1)
-        sys.stdout.flush()
-        os._exit(0)
-    return child
-
-
-def ends(*children: int) -> list[int]:
-    """Exit statuses, negative for a signal."""
-    return [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
 
 
 def start_two(action: Callable[[Ranks], None]) -> list[int]:
