@@ -107,6 +107,7 @@ class Unit:
     data: tuple[str, ...]
     configuration: Configuration
     quick: Configuration
+    in_quick: bool
     seeds: tuple[int, ...]
 
     @property
@@ -154,12 +155,24 @@ class Suite:
         data: Sequence[str] = (),
         configuration: Configuration | None = None,
         quick: Configuration | None = None,
+        in_quick: bool = True,
         seeds: Sequence[int] = SEEDS,
     ) -> Callable[[Measure], Measure]:
-        """Register a function from (seed, configuration, empty folder) to {figure or detail: value}."""
+        """Register a function from (seed, configuration, empty folder) to {figure or detail: value}.
+
+        One that is not `in_quick` takes too long for QUICK=1, which leaves it out.
+        """
 
         def register(measure: Measure) -> Measure:
-            unit = Unit(measure, tuple(figures), tuple(data), configuration or {}, quick or {}, tuple(seeds))
+            unit = Unit(
+                measure,
+                tuple(figures),
+                tuple(data),
+                configuration or {},
+                quick or {},
+                in_quick,
+                tuple(seeds),
+            )
             self.units[unit.name] = unit
             return measure
 
@@ -181,6 +194,8 @@ class Suite:
         if not chosen:
             known = ", ".join(sorted({name for pair in names.values() for name in pair}))
             parser.error(f"no figure or unit is named {options.only}; there are {known}")
+        if options.only is None and options.quick:
+            chosen = [unit for unit in chosen if unit.in_quick]
         failed = False
         for unit in chosen:
             for record in self._figures(unit, options.quick):

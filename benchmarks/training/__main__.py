@@ -23,12 +23,18 @@ MINILM = {
 }
 
 
+def _over(name: str, fp32: float, bf16: float, more: str = "") -> list[Figure]:
+    how = f", {more}" if more else ""
+    return [
+        Figure(f"training-{name}-over-fp32", unit=f"{OVER} (its default, fp32{how})", at_least=fp32),
+        Figure(f"training-{name}-over-bf16", unit=f"{OVER} (bf16{how})", at_least=bf16),
+    ]
+
+
 def _figures(kind: str, size: int, fp32: float, bf16: float) -> list[Figure]:
     name = f"training-{kind}-{size}"
     return [
-        Figure(f"{name}-over-fp32", unit=f"{OVER} (its default, fp32)", at_least=fp32),
-        Figure(f"{name}-over-bf16", unit=f"{OVER} (bf16)", at_least=bf16),
-        Figure(f"{name}-over-best", unit=f"{OVER} (the fastest of its options)"),
+        *_over(f"{kind}-{size}", fp32, bf16),
         Figure(f"{name}-share-of-peak", unit="% of the machine's product of bf16 matrices"),
         Figure(f"{name}-loss-difference", unit="nats, final loss, ours less the peer's, both bf16"),
     ]
@@ -37,8 +43,8 @@ def _figures(kind: str, size: int, fp32: float, bf16: float) -> list[Figure]:
 @suite.unit(
     figures=_figures("skewed", 64, 4.0, 2.5),
     data=[ARXIV, IRC],
-    configuration={**MINILM, "kind": "skewed", "batch_size": 64, "steps": 16, "options": True},
-    quick={"steps": 3, "options": False},
+    configuration={**MINILM, "kind": "skewed", "batch_size": 64, "steps": 12},
+    quick={"steps": 3},
 )
 def skewed_64(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """Half chat messages, half abstracts."""
@@ -50,8 +56,8 @@ def skewed_64(seed: int, configuration: Configuration, folder: Path) -> dict[str
 @suite.unit(
     figures=_figures("skewed", 256, 4.0, 2.5),
     data=[ARXIV, IRC],
-    configuration={**MINILM, "kind": "skewed", "batch_size": 256, "steps": 6, "options": False},
-    quick={"steps": 2, "peer's precisions": ["bf16"]},
+    configuration={**MINILM, "kind": "skewed", "batch_size": 256, "steps": 4},
+    in_quick=False,
 )
 def skewed_256(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """Half chat messages, half abstracts; the peer with its gradient cache."""
@@ -63,8 +69,8 @@ def skewed_256(seed: int, configuration: Configuration, folder: Path) -> dict[st
 @suite.unit(
     figures=_figures("abstracts", 64, 2.0, 1.4),
     data=[ARXIV],
-    configuration={**MINILM, "kind": "abstracts", "batch_size": 64, "steps": 16, "options": True},
-    quick={"steps": 3, "options": False},
+    configuration={**MINILM, "kind": "abstracts", "batch_size": 64, "steps": 12},
+    quick={"steps": 3},
 )
 def abstracts_64(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """Abstracts cut at 128 tokens."""
@@ -76,8 +82,8 @@ def abstracts_64(seed: int, configuration: Configuration, folder: Path) -> dict[
 @suite.unit(
     figures=_figures("abstracts", 256, 2.0, 1.4),
     data=[ARXIV],
-    configuration={**MINILM, "kind": "abstracts", "batch_size": 256, "steps": 6, "options": False},
-    quick={"steps": 2, "peer's precisions": ["bf16"]},
+    configuration={**MINILM, "kind": "abstracts", "batch_size": 256, "steps": 4},
+    in_quick=False,
 )
 def abstracts_256(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """Abstracts cut at 128 tokens; the peer with its gradient cache."""
@@ -86,13 +92,67 @@ def abstracts_256(seed: int, configuration: Configuration, folder: Path) -> dict
     return _compare.transformer(seed, configuration, folder)
 
 
+@suite.unit(
+    figures=_over("skewed-64-still", 4.0, 2.5, "without dropout on either side"),
+    data=[ARXIV, IRC],
+    configuration={**MINILM, "kind": "skewed", "batch_size": 64, "steps": 8},
+    in_quick=False,
+)
+def skewed_64_still(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """Half chat messages, half abstracts; no dropout on either side."""
+    from benchmarks.training import _compare
+
+    return _compare.still(seed, configuration, folder)
+
+
+@suite.unit(
+    figures=[Figure("training-skewed-64-over-best", unit=f"{OVER} (the fastest of its options in bf16)")],
+    data=[ARXIV, IRC],
+    configuration={**MINILM, "kind": "skewed", "batch_size": 64, "steps": 8},
+    seeds=(0,),
+    in_quick=False,
+)
+def skewed_64_options(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """Half chat messages, half abstracts; the peer with a worker, and with its gradient cache."""
+    from benchmarks.training import _compare
+
+    return _compare.options(seed, configuration, folder)
+
+
+@suite.unit(
+    figures=_over("abstracts-64-still", 2.0, 1.4, "without dropout on either side"),
+    data=[ARXIV],
+    configuration={**MINILM, "kind": "abstracts", "batch_size": 64, "steps": 8},
+    in_quick=False,
+)
+def abstracts_64_still(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """Abstracts cut at 128 tokens; no dropout on either side."""
+    from benchmarks.training import _compare
+
+    return _compare.still(seed, configuration, folder)
+
+
+@suite.unit(
+    figures=[Figure("training-abstracts-64-over-best", unit=f"{OVER} (the fastest of its options in bf16)")],
+    data=[ARXIV],
+    configuration={**MINILM, "kind": "abstracts", "batch_size": 64, "steps": 8},
+    seeds=(0,),
+    in_quick=False,
+)
+def abstracts_64_options(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """Abstracts cut at 128 tokens; the peer with a worker, and with its gradient cache."""
+    from benchmarks.training import _compare
+
+    return _compare.options(seed, configuration, folder)
+
+
 STAGE = "seconds a step of 64 pairs"
 
 
 @suite.unit(
     figures=[Figure(f"training-stage-{number}-skewed", unit=STAGE) for number in range(5)],
     data=[ARXIV, IRC],
-    configuration={**MINILM, "kind": "skewed", "batch_size": 64, "steps": 6, "stages": [0, 1, 2, 3, 4]},
+    configuration={**MINILM, "kind": "skewed", "batch_size": 64, "steps": 4, "stages": [0, 1, 2, 3, 4]},
     quick={"steps": 2, "stages": [1, 4]},
 )
 def stages_skewed(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
@@ -105,8 +165,8 @@ def stages_skewed(seed: int, configuration: Configuration, folder: Path) -> dict
 @suite.unit(
     figures=[Figure(f"training-stage-{number}-abstracts", unit=STAGE) for number in range(5)],
     data=[ARXIV],
-    configuration={**MINILM, "kind": "abstracts", "batch_size": 64, "steps": 6, "stages": [0, 1, 2, 3, 4]},
-    quick={"steps": 2, "stages": [1, 4]},
+    configuration={**MINILM, "kind": "abstracts", "batch_size": 64, "steps": 4, "stages": [0, 1, 2, 3, 4]},
+    in_quick=False,
 )
 def stages_abstracts(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """From a plain loop to all that a step has."""

@@ -86,15 +86,12 @@ def final_loss(result: Mapping[str, Any]) -> float:
 
 
 def transformer(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
-    """all-MiniLM-L6-v2, all parameters: ours in bf16 beside the peer's fp32, bf16 and other options."""
-    name = f"training-{configuration['kind']}-{configuration['batch_size']}"
+    """all-MiniLM-L6-v2, all parameters: ours in bf16 beside the peer in fp32 and bf16."""
+    name = _name(configuration)
     sides = Comparison(seed, configuration, folder)
     ours = sides.run("ours", precision="bf16")
-    large = configuration["batch_size"] > 64
-    # With dropout 256 pairs of abstracts need more than 24 GB, so the peer needs its gradient cache there.
-    budget = {"budget": configuration["budget"]} if large else {}
     peers = {
-        precision: sides.run("peer", precision=precision, **budget)
+        precision: sides.run("peer", precision=precision, **_cache(configuration))
         for precision in configuration["peer's precisions"]
     }
     step = seconds_a_step(ours)
@@ -102,42 +99,67 @@ def transformer(seed: int, configuration: Configuration, folder: Path) -> dict[s
         **{f"{name}-over-{precision}": seconds_a_step(peer) / step for precision, peer in peers.items()},
         f"{name}-loss-difference": final_loss(ours) - final_loss(peers["bf16"]),
         f"{name}-share-of-peak": 100 * ours["flop_utilisation"],
-    }
-    details = {
         "texts/s": configuration["batch_size"] / step,
         "tokens/s": ours["tokens_per_second"],
         "peer's padding": peers["bf16"]["padding"],
         "our padding": ours["padding"],
         "recomputed": ours["recomputed"],
         "store seconds a step": ours["store_seconds"] / len(ours["step_seconds"]),
-        "final loss, ours bf16": final_loss(ours),
-        "heldout cross-entropy, ours bf16": min(ours["qualities"].values()),
     }
+    for side, result in {"ours bf16": ours, **{f"peer {option}": peers[option] for option in peers}}.items():
+        outcome |= {
+            f"{side}: seconds a step": seconds_a_step(result),
+            f"{side}: final loss": final_loss(result),
+            f"{side}: heldout cross-entropy": min(result["qualities"].values()),
+        }
     for precision, peer in peers.items():
-        details[f"times faster to the quality of {precision}"] = _times_faster(peer, ours)
-    if configuration["options"]:
-        peers["bf16, 1 worker"] = sides.run("peer", precision="bf16", workers=1, **budget)
-        if not large:
-            peers["bf16, cached, token budget"] = sides.run(
-                "peer", precision="bf16", budget=configuration["budget"]
-            )
-        still = seconds_a_step(sides.run("ours", precision="bf16", dropout=False))
-        for precision in configuration["peer's precisions"]:
-            peer = sides.run("peer", precision=precision, dropout=False)
-            details[f"without dropout on both sides: over {precision}"] = seconds_a_step(peer) / still
-        plain = sides.run("ours", precision="fp32")
-        details |= {
-            "final loss, ours fp32": final_loss(plain),
-            "over our own fp32": seconds_a_step(plain) / step,
-        }
-    for option, result in peers.items():
-        details |= {
-            f"peer {option}: seconds a step": seconds_a_step(result),
-            f"peer {option}: final loss": final_loss(result),
-            f"peer {option}: heldout cross-entropy": min(result["qualities"].values()),
-        }
-    outcome[f"{name}-over-best"] = min(map(seconds_a_step, peers.values())) / step
-    return outcome | details
+        outcome[f"times faster to the quality of {precision}"] = _times_faster(peer, ours)
+    return outcome
+
+
+def still(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """The same with dropout off on both sides; making its masks costs the peer more than us."""
+    sides = Comparison(seed, configuration, folder)
+    ours = sides.run("ours", precision="bf16", dropout=False)
+    outcome = {"ours bf16: seconds a step": seconds_a_step(ours)}
+    for precision in configuration["peer's precisions"]:
+        peer = sides.run("peer", precision=precision, dropout=False, **_cache(configuration))
+        outcome[f"{_name(configuration)}-still-over-{precision}"] = seconds_a_step(peer) / seconds_a_step(
+            ours
+        )
+        outcome[f"peer {precision}: seconds a step"] = seconds_a_step(peer)
+    return outcome
+
+
+def options(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """The peer's bf16 with each of what else it has to be faster, and our own fp32."""
+    sides = Comparison(seed, configuration, folder)
+    ours = sides.run("ours", precision="bf16")
+    peers = {
+        "bf16": sides.run("peer", precision="bf16"),
+        "bf16, 1 worker": sides.run("peer", precision="bf16", workers=1),
+        "bf16, cached, token budget": sides.run("peer", precision="bf16", budget=configuration["budget"]),
+    }
+    plain = sides.run("ours", precision="fp32")
+    fastest = min(map(seconds_a_step, peers.values()))
+    return {
+        f"{_name(configuration)}-over-best": fastest / seconds_a_step(ours),
+        "ours bf16: seconds a step": seconds_a_step(ours),
+        "ours fp32: seconds a step": seconds_a_step(plain),
+        "ours bf16: final loss": final_loss(ours),
+        "ours fp32: final loss": final_loss(plain),
+        **{f"peer {option}: seconds a step": seconds_a_step(result) for option, result in peers.items()},
+        **{f"peer {option}: final loss": final_loss(result) for option, result in peers.items()},
+    }
+
+
+def _name(configuration: Configuration) -> str:
+    return f"training-{configuration['kind']}-{configuration['batch_size']}"
+
+
+def _cache(configuration: Configuration) -> dict[str, int]:
+    """256 pairs of abstracts with dropout need more than 24 GB: there the peer takes its gradient cache."""
+    return {"budget": configuration["budget"]} if configuration["batch_size"] > 64 else {}
 
 
 def _times_faster(peer: Result, ours: Result) -> float:

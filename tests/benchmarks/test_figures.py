@@ -27,7 +27,7 @@ def growing(seed, configuration, folder):
     {body}
     return {{"growth": configuration["base"] + seed, "waste": 3.0, "baseline": 2.0 * seed}}
 
-@suite.unit(figures=[Figure("steady", "points")], seeds=[7])
+@suite.unit(figures=[Figure("steady", "points")], seeds=[7], in_quick=False)
 def steady(seed, configuration, folder):
     {steady}
     return {{"steady": seed}}
@@ -161,6 +161,11 @@ def test_quick_is_one_seed_of_the_smaller_configuration_and_says_so(bench: Bench
     assert line["quick"] and line["seeds"] == [0] and line["value"] == 1.0 and not line["holds"]
     assert bench.results("sample-quick")["growth"]["interval95"] is None
     assert not (bench.folder / "results" / "sample.json").exists()
+
+
+def test_a_quick_run_leaves_out_what_takes_too_long_unless_it_is_asked_for(bench: Bench) -> None:
+    assert [line["name"] for line in bench.run("--quick")] == ["growth", "waste"]
+    assert [line["name"] for line in bench.run("--quick", "--only", "steady")] == ["steady"]
 
 
 def test_only_a_quick_run_may_leave_figures_out(bench: Bench) -> None:
