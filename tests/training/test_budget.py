@@ -131,10 +131,10 @@ def test_speed_is_that_since_the_last_look(monkeypatch: pytest.MonkeyPatch) -> N
     clock = Clock()
     for _ in range(3):
         now[0] += 2.0
-        clock.count(16, Work(tokens=300, slots=400, flops=6e6), 1)
+        clock.count(16, Work(tokens=300, slots=400, flops=6e6))
     assert clock.speed() == Speed(texts=8.0, tokens=150.0, flops=3e6, padding=0.25)
     now[0] += 4.0
-    clock.count(16, Work(tokens=100, slots=100, flops=1e6), 2)  # each of two ranks has as much work
+    clock.count(16, Work(tokens=200, slots=200, flops=2e6))
     assert clock.speed() == Speed(texts=4.0, tokens=50.0, flops=5e5, padding=0.0)
     now[0] += 1.0
     assert clock.speed() == Speed(texts=0.0, tokens=0.0, flops=0.0, padding=0.0)

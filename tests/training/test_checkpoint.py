@@ -16,7 +16,9 @@ from llmagentos.training._optimizer import make_optimizer
 
 from .small import CONFIG, same_weights, static, word_tokenizer
 
-STATE = RunState(step=5, total_steps=50, num_threads=1, config={"training": {"seed": 0}})
+STATE = RunState(
+    step=5, total_steps=50, num_threads=1, num_ranks=1, batch_size=8, config={"training": {"seed": 0}}
+)
 
 
 OPTIMIZERS = {"adamw": CONFIG, "sgd": replace(CONFIG, optimizer="sgd")}

@@ -104,7 +104,7 @@ def test_no_memory_for_what_onednn_needs_is_no_memory() -> None:
 
 def test_what_a_graph_keeps_is_counted_once() -> None:
     x = torch.ones(1000, requires_grad=True)
-    with saved_bytes() as saved:
+    with saved_bytes(nn.Identity()) as saved:
         y = x.exp()  # keeps y
         assert saved.bytes == 4000
         z = y.square()  # keeps y
@@ -120,10 +120,14 @@ def test_what_a_graph_keeps_is_counted_once() -> None:
 def test_parameters_are_there_anyway() -> None:
     layer = nn.Linear(50, 20)
     x = torch.ones(10, 50)
-    with saved_bytes() as saved:
+    with saved_bytes(layer) as saved:
         layer(x)
     assert saved.bytes == 10 * 50 * 4
-    with saved_bytes() as saved, torch.no_grad():
+    layers = nn.Sequential(layer, nn.Linear(20, 1000))
+    with saved_bytes(layers) as saved:  # of the second layer its input, and its weight transposed
+        layers(x)
+    assert saved.bytes == 10 * 50 * 4 + 10 * 20 * 4
+    with saved_bytes(layer) as saved, torch.no_grad():
         layer(x)
     assert saved.bytes == 0
 

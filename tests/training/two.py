@@ -282,7 +282,7 @@ def first_part(material: Material, folder: Path, ranks: Ranks) -> None:
     for name in CASES:
         run(material, name, folder / name, ranks)
     if ranks.size > 1:  # which see the time pass at different speeds
-        run(material, "static", folder / "deadline", ranks, seconds=0.5 + 0.5 * ranks.rank)
+        run(material, "static", folder / "deadline", ranks, seconds=2.0 + 0.5 * ranks.rank)
     for name in RESUMED:
         try:
             run(material, name, folder / f"{name} stopped", ranks, stop=STOP)

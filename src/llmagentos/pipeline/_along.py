@@ -1,6 +1,7 @@
 """The other processes of a run: they wait until the first has prepared the text, and train along."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ def tell_others(
     work: Path,
     recipe: dict[str, Any],
     *,
+    slots: int,
     steps: int | None,
     deadline: float | None,
     resume: bool,
@@ -30,11 +32,18 @@ def tell_others(
         ranks: of the run.
         work: its working folder, with the token store; the others must see it as well.
         recipe: of `train_encoder`, with the full configuration.
+        slots: `training.micro_batch_tokens`, which is no part of that.
         steps: of `Budget`.
         deadline: of `Budget`.
         resume: of `train_encoder`.
     """
-    told = {"work": str(work.absolute()), "steps": steps, "deadline": deadline, "resume": resume}
+    told = {
+        "work": str(work.absolute()),
+        "slots": slots,
+        "steps": steps,
+        "deadline": deadline,
+        "resume": resume,
+    }
     ranks.tell(json.dumps({**told, "recipe": recipe}))
 
 
@@ -54,12 +63,13 @@ def train_along(ranks: Ranks, out: Path) -> TrainedModel:
     store = TokenStore(work / "store")
     name = recipe["encoder"]
     model = (new_static(store, config) if name == "static" else load_encoder(name)).to(ranks.device)
+    training = config.training.resolved(pretrained=not isinstance(model, StaticEncoder))
     result = train_encoder(
         model,
         Views(store, config.views, related=related_words_for(config.views.resolved(), store, work)),
         len(store),
         NTXentLoss(config.loss.temperature, hardness=config.loss.hardness),
-        config.training.resolved(pretrained=not isinstance(model, StaticEncoder)),
+        replace(training, micro_batch_tokens=told["slots"]),
         Budget(steps=told["steps"], deadline=told["deadline"]),
         work / "run",
         recipe=recipe,

@@ -105,7 +105,7 @@ def train(
         config = replace(config, training=TrainingConfig(**asdict(training)))
         may_try = transforms and (minutes is None or minutes >= _FEWEST_MINUTES_TO_PROBE)
         started_with = {"inputs": _names(inputs), "encoder": encoder, "trial of views": may_try}
-        remember_settings(work, {**started_with, **config.sections()})
+        remember_settings(work, {**started_with, **_kept(config).sections()})
         loss = NTXentLoss(config.loss.temperature, hardness=config.loss.hardness)
 
         corpus = _corpus(inputs, work / "corpus", config, on_progress)
@@ -114,8 +114,7 @@ def train(
         task = heldout_task(work / "heldout.jsonl", limit)
         probed = _probed_texts(corpus, config) if may_try else []
         store = _tokens(corpus, pretrained, probed, work / "store", config, on_progress)
-        most = max(2, len(store) // ranks.size * ranks.size)
-        training = replace(training, batch_size=min(training.batch_size, most))
+        training = replace(training, batch_size=min(training.batch_size, max(2, len(store))))
         usual = replace(config.views, preset=config.views.preset or usual_preset(transforms=transforms))
         related = related_words_for(usual.resolved(), store, work)
         model = pretrained or new_static(store, config).to(device)
@@ -128,8 +127,13 @@ def train(
         )
 
         deadline = None if steps else _deadline(began, minutes, model, task)
-        recipe = {"encoder": encoder, "corpus": corpus.manifest.fingerprint, "config": config.to_toml()}
-        tell_others(ranks, work, recipe, steps=steps, deadline=deadline, resume=resume)
+        recipe = {
+            "encoder": encoder,
+            "corpus": corpus.manifest.fingerprint,
+            "config": _kept(config).to_toml(),
+        }
+        slots = training.micro_batch_tokens
+        tell_others(ranks, work, recipe, slots=slots, steps=steps, deadline=deadline, resume=resume)
         result = train_encoder(
             model,
             views,
@@ -280,6 +284,11 @@ def _trials(
     partial.write_text(json.dumps([asdict(trial) for trial in trials]), encoding="utf-8")
     partial.replace(path)  # whole or absent, should the run be killed here
     return trials
+
+
+def _kept(config: Config) -> Config:
+    """What a run that is resumed must have the same of: all but how much goes through the encoder at once."""
+    return replace(config, training=replace(config.training, micro_batch_tokens=None))
 
 
 def _names(inputs: object) -> list[str]:

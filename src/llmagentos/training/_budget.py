@@ -7,8 +7,8 @@ from typing import Final
 from llmagentos.encoder import Work
 from llmagentos.training._ranks import Ranks
 
-WARMUP_STEPS: Final = 20
-"""Steps that are timed before `--minutes` becomes a number of steps."""
+# Steps that are timed before `--minutes` becomes a number of steps.
+_TIMED_STEPS: Final = 20
 # The first steps warm caches and allocators up and are no measure of the rest.
 _UNSETTLED_STEPS: Final = 5
 
@@ -23,10 +23,17 @@ class Budget:
             a number of steps once: after 20 steps, or when half of the time is over if that is earlier.
 
     With neither, the run ends after `max_epochs`, and with a deadline at the latest then.
+
+    Raises:
+        ValueError: both are given.
     """
 
     steps: int | None = None
     deadline: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and self.deadline is not None:
+            raise ValueError(f"a run has steps or a deadline, got {self.steps} and {self.deadline}")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -57,16 +64,17 @@ class Clock:
 
     @property
     def seconds(self) -> float:
+        """Since the run began."""
         return time.monotonic() - self._start
 
-    def count(self, texts: int, work: Work, num_ranks: int) -> None:
-        """A step is done: its texts of all ranks, and this rank's work, which the others have as well."""
+    def count(self, texts: int, work: Work) -> None:
+        """A step is done: texts and work of all ranks."""
         now = time.monotonic()
         self._texts += texts
-        self._tokens += work.tokens * num_ranks
-        self._slots += work.slots * num_ranks
-        self._flops += work.flops * num_ranks
-        if len(self._step_seconds) < WARMUP_STEPS:
+        self._tokens += work.tokens
+        self._slots += work.slots
+        self._flops += work.flops
+        if len(self._step_seconds) < _TIMED_STEPS:
             self._step_seconds.append(now - self._stepped)
         self._stepped = now
 
@@ -87,7 +95,7 @@ class Clock:
         """Whether it is time to turn the deadline into a number of steps."""
         now, num_steps = time.monotonic(), len(self._step_seconds)
         half_over = now - self._start >= (deadline - self._start) / 2
-        return num_steps >= WARMUP_STEPS or (half_over and num_steps > _UNSETTLED_STEPS) or now >= deadline
+        return num_steps >= _TIMED_STEPS or (half_over and num_steps > _UNSETTLED_STEPS) or now >= deadline
 
     def steps_until(self, deadline: float, *, at_best: bool = False) -> int:
         """Steps left at the mean speed of the settled steps, or at the speed of the fastest one."""

@@ -34,6 +34,8 @@ class RunState:
         total_steps: resolved once; the learning rate depends on it.
         resolved: whether total_steps is final; false until a deadline has become a number of steps.
         num_threads: of PyTorch; sums depend on it in the last bit.
+        num_ranks: processes; those of a run with another number have their own number of threads.
+        batch_size: texts a step; fewer than were asked for where there are not as many.
         config: the resolved training configuration and recipe, as plain values.
         gradient_scale: of the fp16 gradient scaler; empty in other precisions.
     """
@@ -41,6 +43,8 @@ class RunState:
     step: int
     total_steps: int
     num_threads: int
+    num_ranks: int
+    batch_size: int
     config: dict[str, Any]
     resolved: bool = True
     gradient_scale: dict[str, Any] = field(default_factory=dict)
@@ -73,20 +77,13 @@ def save_checkpoint(
     """
     target = folder / f"step-{state.step:08d}"
     partial = folder / f".step-{state.step:08d}.partial"
-    tensors = _tensors(encoder, optimizer, queue)
+    tensors = _gathered_tensors(encoder, optimizer, queue, keep=write)
     if not write or target.exists():  # a finished run was resumed: the same step is the same state
         return target
     try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
-        # Clones, because safetensors refuses tensors that share memory, as tied weights do.
-        save_file(
-            {
-                name: tensor.detach().clone(memory_format=torch.contiguous_format)
-                for name, tensor in tensors.items()
-            },
-            partial / "state.safetensors",
-        )
+        save_file(tensors, partial / "state.safetensors")
         (partial / "run.json").write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
         for file in partial.iterdir():  # on the disk before its name is, also if the power goes
             with file.open("rb") as stream:
@@ -104,16 +101,29 @@ def save_checkpoint(
     return target
 
 
-def _tensors(
-    encoder: torch.nn.Module, optimizer: torch.optim.Optimizer, queue: NegativeQueue | None
+def _gathered_tensors(
+    encoder: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    queue: NegativeQueue | None,
+    *,
+    keep: bool,
 ) -> dict[str, Tensor]:
-    """All that a checkpoint keeps, by name; of sharded tensors the whole."""
+    """All that a checkpoint keeps, by name, on the CPU; sharded tensors are put together one by one.
+
+    Copies, because safetensors refuses tensors that share memory, as tied weights do.
+    """
     tensors = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     for index, values in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": t for name, t in values.items() if t is not None}
     if queue is not None:
         tensors |= {f"queue.{name}": tensor for name, tensor in queue.state().items()}
-    return {name: whole(tensor.detach()) for name, tensor in tensors.items()}
+    kept = {}
+    for name, tensor in tensors.items():
+        gathered = whole(tensor.detach())  # all ranks give their parts, also those that keep nothing
+        if keep:
+            copied = gathered.cpu() if gathered.device.type != "cpu" else gathered.clone()
+            kept[name] = copied.contiguous()
+    return kept
 
 
 def latest_checkpoint(folder: Path) -> Path | None:
@@ -131,7 +141,7 @@ def read_state(checkpoint: Path) -> RunState:
         return RunState(**json.loads((checkpoint / "run.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise TrainingError(
-            f"the checkpoint {checkpoint} is damaged ({error}); train again without it"
+            f"the checkpoint {checkpoint} is damaged ({error}); train again without --resume"
         ) from error
 
 

@@ -3,16 +3,21 @@
 import os
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 # PyTorch's allocator for the CPU, oneDNN's products, and C++.
 _NO_MEMORY = ("can't allocate memory", "could not create a primitive", "bad_alloc")
+# What oneDNN says; afterwards it refuses every product of the process.
+_NO_MORE_PRODUCTS = "could not create a primitive"
 _CGROUP = Path("/sys/fs/cgroup")
+# Limit and use, of version 2 and of version 1.
+_GROUP_FILES = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
 
 
 def free_bytes(device: torch.device) -> int:
@@ -41,18 +46,33 @@ def _available_bytes() -> int:
 
 
 def _bytes_to_container_limit() -> int:
-    """What the control group leaves; files that it only caches can go."""
-    try:
-        limit = (_CGROUP / "memory.max").read_text(encoding="utf-8").strip()
-        used = int((_CGROUP / "memory.current").read_text(encoding="utf-8"))
-        statistics = dict(
-            line.split() for line in (_CGROUP / "memory.stat").read_text(encoding="utf-8").splitlines()
-        )
-    except (OSError, ValueError):
-        return 2**62
-    if limit == "max":
-        return 2**62
-    return max(0, int(limit) - used + int(statistics.get("inactive_file", 0)))
+    """What the control groups of this process leave, each bounded by those above; cached files can go."""
+    return min((_bytes_to_group_limit(group) for group in _control_groups()), default=2**62)
+
+
+def _control_groups() -> Iterator[Path]:
+    """The folders of the control groups of this process, of version 2 or 1, and of those above them."""
+    yield _CGROUP
+    with suppress(OSError):
+        for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+            number, controllers, path = line.split(":", 2)
+            if number == "0" or "memory" in controllers.split(","):
+                root = _CGROUP if number == "0" else _CGROUP / "memory"
+                group = root / path.lstrip("/")
+                yield from (folder for folder in (group, *group.parents) if folder.is_relative_to(root))
+
+
+def _bytes_to_group_limit(group: Path) -> int:
+    for limit_file, used_file in _GROUP_FILES:
+        try:
+            limit = int((group / limit_file).read_text(encoding="utf-8"))  # "max" is no number
+            used = int((group / used_file).read_text(encoding="utf-8"))
+            lines = (group / "memory.stat").read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError):
+            continue
+        statistics = dict(line.split() for line in lines)
+        return max(0, limit - used + int(statistics.get("inactive_file", 0)))
+    return 2**62
 
 
 def _bytes_to_address_limit() -> int:
@@ -74,10 +94,13 @@ class SavedBytes:
 
 
 @contextmanager
-def saved_bytes() -> Iterator[SavedBytes]:
-    """Count what the graphs made in here keep; parameters, which are there anyway, are no part of it."""
+def saved_bytes(encoder: torch.nn.Module) -> Iterator[SavedBytes]:
+    """Count what the graphs made in here keep, beside the encoder's parameters, which are there anyway."""
     saved = SavedBytes()
-    seen: set[int] = set()
+    # By storage: a linear layer keeps its weight transposed, which is another tensor. Sharded parameters have
+    # none; what they are put together to is a parameter itself.
+    own = (parameter for parameter in encoder.parameters() if not isinstance(parameter, DTensor))
+    seen = {parameter.untyped_storage().data_ptr() for parameter in own}
 
     def pack(tensor: Tensor) -> Tensor:
         storage = tensor.untyped_storage()
@@ -95,3 +118,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
     return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _NO_MEMORY)
+
+
+def can_go_on_after(error: BaseException) -> bool:
+    """Whether a process in which memory ran out can still multiply matrices."""
+    return _NO_MORE_PRODUCTS not in str(error)

@@ -19,7 +19,9 @@ class MicroBatches:
     Args:
         folder: of the run.
         first: slots at the beginning.
-        resume: go on with what the run has used; else what is there is replaced.
+        resume: go on with what the run has used, or from here on with `first` if that is less; else what
+            is there is replaced.
+        step: steps done.
         write: whether this process writes at the beginning, as one of a run does.
 
     Raises:
@@ -27,19 +29,21 @@ class MicroBatches:
         OutputError: it cannot be written.
     """
 
-    def __init__(self, folder: Path, first: int, *, resume: bool, write: bool = True) -> None:
+    def __init__(self, folder: Path, first: int, *, resume: bool, step: int = 0, write: bool = True) -> None:
         self._path = folder / "micro_batches.json"
         self._since = [(0, first)]
         if resume and self._path.exists():
             try:
                 text = self._path.read_text(encoding="utf-8")
-                self._since = [(int(step), int(slots)) for step, slots in json.loads(text)]
+                self._since = [(int(since), int(slots)) for since, slots in json.loads(text)]
                 if self._since[0][0] != 0:
                     raise ValueError("nothing is said of step 0")
             except (OSError, ValueError, TypeError, IndexError) as error:
                 raise TrainingError(
                     f"{self._path} is damaged ({error}); train again without --resume"
                 ) from error
+            if first < self.at(step):
+                self.lower(step, first)
         elif write:
             self._write()
 
@@ -57,7 +61,10 @@ class MicroBatches:
         partial = self._path.with_suffix(f".partial-{os.getpid()}")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps(self._since), encoding="utf-8")
+            with partial.open("w", encoding="utf-8") as file:
+                file.write(json.dumps(self._since))
+                file.flush()
+                os.fsync(file.fileno())  # on the disk before its name is, also if the power goes
             partial.replace(self._path)
         except OSError as error:
             raise OutputError(

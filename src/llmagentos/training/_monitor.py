@@ -2,11 +2,12 @@
 
 import errno
 import json
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import torch
 from torch import Tensor
@@ -31,16 +32,16 @@ class Metrics:
         total_steps: steps of the whole run.
         epoch: passes over the texts begun before this step.
         seconds: since training began, over all restarts.
-        loss: NT-Xent of the batch, nats; log(2N - 1) at chance.
+        loss: NT-Xent of the batch, nats; log(2N - 1) at chance, log(2N - 1 + K) with a queue of K.
         alignment: of the two views, 0 to 4, 2 at chance; lower is better.
         uniformity: of the first views, 0 at collapse, about -4 at best.
         effective_rank: dimensions in use by the first views, 1 at collapse.
         dimension_deviation: 0 at collapse, 1 at chance.
-        gradient_norm: before clipping.
+        gradient_norm: before clipping; not a number where an fp16 step was skipped.
         learning_rate: of this step.
         texts_per_second: since the row before.
         tokens_per_second: of both views, with special tokens, since the row before.
-        padding: share of the computed token slots that held no token, 0 to 1.
+        padding: share of the computed token slots, outside attention, that held no token, 0 to 1.
         flop_utilisation: of the model's floating point operations among those that the hardware does at
             most (a large product of matrices in the same precision), 0 to 1.
         recomputed: share of the micro-batches that went through the encoder twice, for want of memory.
@@ -141,7 +142,7 @@ class MetricsLog:
         path = folder / "metrics.jsonl"
         kept = [row for row in read_metrics(path) if row.step <= step]
         partial = folder / ".metrics.jsonl.partial"
-        partial.write_text("".join(json.dumps(asdict(row)) + "\n" for row in kept), encoding="utf-8")
+        partial.write_text("".join(map(_line, kept)), encoding="utf-8")
         partial.replace(path)
         self.seconds = kept[-1].seconds if kept else 0.0
         self.first_deviation = kept[0].dimension_deviation if kept else None
@@ -149,8 +150,8 @@ class MetricsLog:
         self._board = SummaryWriter(str(folder / "tensorboard"), purge_step=step + 1)
 
     def write(self, row: Metrics) -> None:
-        """Append a row; it is on disk when this returns."""
-        self._file.write(json.dumps(asdict(row)) + "\n")
+        """Append a row; if the process is killed now it stays."""
+        self._file.write(_line(row))
         self._file.flush()
         for name, value in asdict(row).items():
             if name not in ("step", "total_steps"):
@@ -187,13 +188,21 @@ def metrics_log(folder: Path, step: int) -> Iterator[MetricsLog]:
                 log.close()
 
 
+def _line(row: Metrics) -> str:
+    """One line of JSON, which knows numbers only: what is none is null."""
+    values = {name: value if math.isfinite(value) else None for name, value in asdict(row).items()}
+    return json.dumps(values) + "\n"
+
+
 def read_metrics(path: Path) -> list[Metrics]:
     """The rows of a metrics.jsonl; a last line that a killed run left unfinished is skipped."""
     rows: list[Metrics] = []
     if path.exists():
         for line in path.read_text(encoding="utf-8").splitlines():
             try:
-                rows.append(Metrics(**json.loads(line)))
-            except (ValueError, TypeError):
+                values = json.loads(line)
+                numbers: dict[str, Any] = {k: math.nan if v is None else v for k, v in values.items()}
+                rows.append(Metrics(**numbers))
+            except (AttributeError, ValueError, TypeError):
                 break
     return rows

@@ -5,8 +5,9 @@ import math
 import torch
 
 from llmagentos.encoder import Encoder
-from llmagentos.errors import NonFiniteLossError
+from llmagentos.errors import NonFiniteLossError, TrainingError
 from llmagentos.training._config import ResolvedTrainingConfig
+from llmagentos.training._memory import is_out_of_memory
 from llmagentos.training._sharding import whole
 
 
@@ -60,8 +61,20 @@ def clipped_norm(
 
 
 def update(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, learning_rate: float) -> None:
-    """One step of Adam or SGD."""
+    """One step of Adam or SGD.
+
+    Raises:
+        TrainingError: memory runs out, as it may in the first step of Adam, which makes its means.
+    """
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
-    scaler.step(optimizer)
+    try:
+        scaler.step(optimizer)
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            "memory ran out in the optimiser; end what else takes memory and go on with --resume, or train "
+            "anew with training.optimizer=sgd, which needs less, or a smaller encoder"
+        ) from error
     scaler.update()

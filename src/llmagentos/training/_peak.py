@@ -28,11 +28,15 @@ def peak_flops(device: torch.device, precision: Precision, num_threads: int) -> 
     rows, side = (1024, 512) if device.type == "cpu" else (8192, 8192)
     left = torch.ones(rows, side, dtype=_DTYPES[precision], device=device)
     right = torch.ones(side, side, dtype=_DTYPES[precision], device=device)
-    times: list[float] = []
-    while len(times) < 6 and sum(times) < _LONG_ENOUGH:  # the first one warms up
+
+    def seconds() -> float:
         started = time.perf_counter()
         torch.mm(left, right)
         if device.type == "cuda":
             torch.cuda.synchronize(device)
-        times.append(time.perf_counter() - started)
+        return time.perf_counter() - started
+
+    times = [seconds()]
+    if times[0] < _LONG_ENOUGH or device.type == "cuda":  # the first on a GPU loads libraries
+        times = [seconds() for _ in range(5)]
     return 2.0 * rows * side * side / min(times)

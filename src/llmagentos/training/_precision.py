@@ -7,8 +7,17 @@ import torch
 from llmagentos.training._config import Precision
 
 
-def autocast_to(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
-    """A context in which products are made in bf16 or fp16; fp32 changes nothing."""
+def autocast_to(
+    precision: Precision, device: torch.device, *, remember: bool = True
+) -> AbstractContextManager[None]:
+    """A context in which products are made in bf16 or fp16; fp32 changes nothing.
+
+    Args:
+        precision: of the products.
+        device: on which they are made.
+        remember: keep what weights become until the context ends; without, they are converted each time.
+    """
     if precision == "fp32":
         return nullcontext()
-    return torch.autocast(device.type, torch.bfloat16 if precision == "bf16" else torch.float16)
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float16
+    return torch.autocast(device.type, dtype, cache_enabled=remember)

@@ -19,9 +19,10 @@ from jaxtyping import Int64, UInt64
 from llmagentos.errors import TrainingError
 from llmagentos.loss import gathered
 
-# A process that ends closes its connections, which the others see at once. Waiting is for a first process
-# that prepares a large corpus.
-_PATIENCE = timedelta(days=2)
+# A process that ends closes its connections, which the others see at once; one whose machine has lost its
+# power is noticed after half an hour. The first may prepare a large corpus for longer.
+_PATIENCE = timedelta(minutes=30)
+_PATIENCE_BEFORE = timedelta(days=2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,13 @@ class Ranks:
         rank: 0 to size - 1; the first writes checkpoints and metrics.
         size: W, processes in all.
         group: of PyTorch; None for a single process.
+        patient_group: the same, for what may take days.
     """
 
     rank: int = 0
     size: int = 1
     group: dist.ProcessGroup | None = None
+    patient_group: dist.ProcessGroup | None = None
 
     @classmethod
     def of_run(cls) -> "Ranks":
@@ -72,8 +75,8 @@ class Ranks:
         """Content hashes and groups of the texts of all ranks."""
         if self.group is None:
             return hashes, groups
-        both = torch.from_numpy(np.stack([hashes, groups], 1).view(np.int64)).to(self.device)
-        everyones = gathered(both, self.group).cpu().numpy().view(np.uint64)
+        both = torch.from_numpy(np.stack([hashes, groups], 1).view(np.int64))
+        everyones = gathered(both, self.group).numpy().view(np.uint64)
         return everyones[:, 0], everyones[:, 1]
 
     def add_up(self, parameters: Iterable[torch.nn.Parameter], *values: float) -> list[float]:
@@ -99,11 +102,14 @@ class Ranks:
             parameter.grad = gradient.view_as(parameter)
         return [float(value) for value in flat[sum(sizes) :]]
 
+    # Words go from CPU to CPU, whatever the gradients take: gloo is connected from the beginning, and NCCL
+    # waits half an hour at most for its first words.
+
     def from_first(self, value: int) -> int:
         """The first rank's number."""
         if self.group is None:
             return value
-        told = torch.tensor([value], device=self.device)
+        told = torch.tensor([value])
         dist.broadcast(told, 0, group=self.group)
         return int(told)
 
@@ -111,20 +117,35 @@ class Ranks:
         """The largest number of all ranks."""
         if self.group is None:
             return value
-        largest = torch.tensor([value], device=self.device)
+        largest = torch.tensor([value])
         dist.all_reduce(largest, dist.ReduceOp.MAX, group=self.group)
         return int(largest)
 
     def tell(self, text: str = "") -> str:
-        """The first rank's text, for all."""
-        if self.group is None:
+        """The first rank's text, for all; the others wait for days if they have to."""
+        if self.patient_group is None:
             return text
-        size = self.from_first(len(text.encode()))
-        told = torch.zeros(size, dtype=torch.uint8, device=self.device)
-        if self.is_first:
-            told.copy_(torch.from_numpy(np.frombuffer(text.encode(), np.uint8).copy()))
-        dist.broadcast(told, 0, group=self.group)
-        return told.cpu().numpy().tobytes().decode()
+        encoded = text.encode()
+        size = torch.tensor([len(encoded)])
+        dist.broadcast(size, 0, group=self.patient_group)
+        told = torch.zeros(int(size), dtype=torch.uint8)
+        if self.is_first and encoded:
+            told.copy_(torch.frombuffer(bytearray(encoded), dtype=torch.uint8))
+        dist.broadcast(told, 0, group=self.patient_group)
+        return told.numpy().tobytes().decode()
+
+    def agree(self, what: str, mine: str) -> None:
+        """See that this rank has the same as the first one.
+
+        Raises:
+            TrainingError: it has not.
+        """
+        theirs = self.tell(mine)
+        if theirs != mine:
+            raise TrainingError(
+                f"process {self.rank} has another {what} than process 0: {mine}, not {theirs}; they need the "
+                "same files, from one folder that all see"
+            )
 
     def wait(self) -> None:
         """Until all are here."""
@@ -149,8 +170,14 @@ def joined_ranks() -> Iterator[Ranks]:
         dist.init_process_group("cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo")
     ranks = ALONE
     if dist.is_initialized():
-        # A group of its own, for that of all gives up after half an hour.
-        ranks = Ranks(dist.get_rank(), dist.get_world_size(), dist.new_group(timeout=_PATIENCE))
+        ranks = Ranks(
+            dist.get_rank(),
+            dist.get_world_size(),
+            dist.new_group(timeout=_PATIENCE),
+            dist.new_group(timeout=_PATIENCE_BEFORE),
+        )
+        if torch.cuda.is_available():
+            torch.cuda.set_device(ranks.device)  # FSDP takes the current one
     token = _joined.set(ranks)
     try:
         with told_of_others():
@@ -168,13 +195,22 @@ def told_of_others() -> Iterator[None]:
         yield
     except RuntimeError as error:
         reason = " ".join(str(error).split())
-        lost = isinstance(error, dist.DistError) or any(sign in reason for sign in _LOST)
+        lost = isinstance(error, dist.DistNetworkError) or any(sign in reason for sign in _LOST)
         if not (lost and Ranks.of_run().size > 1):
             raise
         raise TrainingError(
             f"process {Ranks.of_run().rank} lost the others of its run: one of them has ended, and its own "
-            "message, above or on its machine, says why; start all again with --resume"
+            "message, above or on its machine, says why; start all again with --resume (what was seen here: "
+            f"{reason[:200]})"
         ) from error
 
 
-_LOST = ("Connection closed by peer", "Connection reset", "Broken pipe", "Timed out", "NCCL")
+# What gloo and NCCL say of a connection that is gone, or silent for too long.
+_LOST = (
+    "Connection closed by peer",
+    "Connection reset",
+    "Broken pipe",
+    "Timed out waiting",
+    "ncclRemoteError",
+    "NCCL communicator was aborted",
+)

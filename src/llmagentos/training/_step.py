@@ -11,21 +11,21 @@ Source: Gao et al. 2021, Scaling Deep Contrastive Learning Batch Size under Memo
 """
 
 from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import astuple, dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64, UInt64
 from torch import Tensor
 
-from llmagentos.encoder import Encoder
+from llmagentos.encoder import Encoder, Work
 from llmagentos.errors import TrainingError
 from llmagentos.loss import NTXentLoss
 from llmagentos.tokens import TokenBatch
 from llmagentos.training._config import Precision
 from llmagentos.training._functions import CheaperFunctions
-from llmagentos.training._memory import free_bytes, is_out_of_memory, saved_bytes
+from llmagentos.training._memory import can_go_on_after, free_bytes, is_out_of_memory, saved_bytes
 from llmagentos.training._precision import autocast_to
 from llmagentos.training._queue import NegativeQueue
 from llmagentos.training._ranks import ALONE, Ranks
@@ -33,8 +33,10 @@ from llmagentos.training._sharding import is_sharded
 from llmagentos.views import ViewBatch
 
 # Of the memory that is free when a step begins; the rest is for what is not counted: gradients on their
-# way, the loss, what allocators keep. The next ones are tried after memory has run out.
+# way, the loss, what allocators keep. The next ones are tried after memory has run out, the one before again
+# after so many steps in which it has not: what took it may have ended.
 _SHARES_TO_KEEP = (0.6, 0.15, 0.0)
+_STEPS_TO_KEEP_MORE = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,12 +47,14 @@ class StepResult:
         h_a: float32 (N, D), embeddings of this rank's first views.
         h_b: float32 (N, D), of its second views.
         loss: of the whole batch.
+        work: what it took the encoders of all ranks.
         recomputed: share of this rank's micro-batches that went through the encoder twice.
     """
 
     h_a: Float32[Tensor, "n d"]
     h_b: Float32[Tensor, "n d"]
     loss: float
+    work: Work
     recomputed: float
 
 
@@ -61,6 +65,7 @@ class _MicroBatch:
     rows: Int64[Tensor, " m"]
     tokens: Int64[Tensor, " u"]
     offsets: Int64[Tensor, " m+1"]
+    work: Work
 
 
 class StepGradient:
@@ -89,8 +94,8 @@ class StepGradient:
     ) -> None:
         self.encoder, self.loss, self.precision, self.scaler = encoder, loss, precision, scaler
         self.ranks, self.queue, self.on_lowered = ranks, queue, on_lowered
-        self._shares = list(_SHARES_TO_KEEP)
-        self._bytes_per_token = 0.0  # not known before the first micro-batch
+        self._share = self._steps_in_memory = 0
+        self._bytes_per_slot = 0.0  # not known before the first micro-batch
 
     def __call__(
         self,
@@ -112,7 +117,7 @@ class StepGradient:
             Embeddings and loss; the gradient is in the parameters.
 
         Raises:
-            TrainingError: memory runs out with one text at a time.
+            TrainingError: memory runs out with one text at a time, or where the step cannot be done again.
         """
         keys = {
             "hashes": pairs.hashes if hashes is None else hashes,
@@ -121,15 +126,18 @@ class StepGradient:
         while True:
             # Kept and filled with zeros: 62 MB of new memory for a static table take 17 ms, zeros 3 ms.
             self.encoder.zero_grad(set_to_none=False)
-            result, num_failed = self._attempt(pairs, seed, keys)
-            if not num_failed:
+            result = self._attempt(pairs, seed, keys)
+            if result is not None:
+                self._steps_in_memory += 1
+                if self._share and self._steps_in_memory % _STEPS_TO_KEEP_MORE == 0:
+                    self._share -= 1
                 return result
             self._lower(pairs)
 
     def _attempt(
         self, pairs: ViewBatch, seed: int, keys: dict[str, UInt64[np.ndarray, " n"]]
-    ) -> tuple[StepResult, int]:
-        """One batch, and how many ranks ran out of memory; the gradient is worth nothing if any did."""
+    ) -> StepResult | None:
+        """One batch; None if any rank ran out of memory, and the gradient is worth nothing."""
         device = self.encoder.device
         tokens, offsets = (x.to(device) for x in joined(pairs.a, pairs.b))
         batches = self._micro_batches(tokens, offsets)
@@ -138,13 +146,21 @@ class StepGradient:
         graphs: list[Tensor] = []
         failed = not self._in_memory(pairs, lambda: self._embed_all(batches, seed, h, graphs))
         num_kept = len(graphs)
-
+        if failed:
+            graphs.clear()
+            if self.ranks.size == 1:
+                return None
         h_a, h_b = (views.requires_grad_() for views in torch.split(h, len(pairs.a)))
-        queue = {}
-        if self.queue is not None and len(self.queue.vectors):
-            queue = {"queue": self.queue.vectors, "queue_hashes": self.queue.hashes}
-        loss = self.loss(h_a, h_b, **keys, **queue, process_group=self.ranks.group)
-        torch.autograd.backward(self.scaler.scale(loss))
+        losses: list[float] = []
+        in_memory = self._in_memory(pairs, lambda: losses.append(self._loss(h_a, h_b, keys)))
+        if not in_memory and self.ranks.size > 1:
+            raise TrainingError(
+                "memory ran out in the loss, where the other processes wait; end what else takes memory and "
+                "go on with --resume, or train anew with a lower training.batch_size"
+            )
+        if not in_memory:
+            graphs.clear()
+            return None
         assert h_a.grad is not None and h_b.grad is not None
         gradient = torch.cat((h_a.grad, h_b.grad))
         if not failed:
@@ -152,32 +168,57 @@ class StepGradient:
         graphs.clear()
         # The backward pass of a sharded encoder has added the gradients up already.
         parameters = [] if is_sharded(self.encoder) else list(self.encoder.parameters())
-        total, num_failed = self.ranks.add_up(parameters, loss.item(), float(failed))
-        recomputed = 1 - num_kept / len(batches)
-        return StepResult(h_a.detach(), h_b.detach(), total, recomputed), round(num_failed)
+        parts = zip(*(astuple(batch.work) for batch in batches), strict=True)
+        work = [float(sum(values)) for values in parts]
+        loss, num_failed, num_tokens, num_slots, flops = self.ranks.add_up(
+            parameters, losses[0], float(failed), *work
+        )
+        if num_failed:
+            return None
+        return StepResult(
+            h_a=h_a.detach(),
+            h_b=h_b.detach(),
+            loss=loss,
+            work=Work(tokens=round(num_tokens), slots=round(num_slots), flops=flops),
+            recomputed=1 - num_kept / len(batches),
+        )
+
+    def _loss(self, h_a: Tensor, h_b: Tensor, keys: dict[str, UInt64[np.ndarray, " n"]]) -> float:
+        """This rank's share of the loss; the gradients are in the two views."""
+        queue = {}
+        if self.queue is not None and len(self.queue.vectors):
+            queue = {"queue": self.queue.vectors, "queue_hashes": self.queue.hashes}
+        loss = self.loss(h_a, h_b, **keys, **queue, process_group=self.ranks.group)
+        torch.autograd.backward(self.scaler.scale(loss))
+        value: float = loss.item()
+        return value
 
     def _micro_batches(self, tokens: Tensor, offsets: Tensor) -> list[_MicroBatch]:
         """What goes through the encoder at once; of a sharded one as many on each rank."""
-        rows = self.encoder.micro_batches(offsets.diff())
+        lengths = offsets.diff()
+        rows = self.encoder.micro_batches(lengths)
         if len(rows) == 1:
             everything = torch.arange(len(offsets) - 1, device=tokens.device)
-            batches = [_MicroBatch(everything, tokens, offsets)]
+            batches = [_MicroBatch(everything, tokens, offsets, self.encoder.work(lengths))]
         else:
-            batches = [_MicroBatch(one, *take(tokens, offsets, one)) for one in rows]
+            batches = [
+                _MicroBatch(one, *take(tokens, offsets, one), self.encoder.work(lengths[one])) for one in rows
+            ]
         if is_sharded(self.encoder):
-            none = _MicroBatch(rows[-1][:0], *take(tokens, offsets, rows[-1][:1]))
+            nothing = Work(tokens=0, slots=0, flops=0.0)
+            none = _MicroBatch(rows[-1][:0], *take(tokens, offsets, rows[-1][:1]), nothing)
             batches += [none] * (self.ranks.most(len(batches)) - len(batches))
         return batches
 
     def _embed_all(self, batches: list[_MicroBatch], seed: int, h: Tensor, graphs: list[Tensor]) -> None:
         """Fill h, and keep the graphs of as many micro-batches, from the first, as there is room for."""
-        with autocast_to(self.precision, self.encoder.device):
-            num_kept = self._num_that_fit(batches) if self._bytes_per_token else 1
+        with self._autocast():
+            num_kept = self._num_that_fit(batches) if self._bytes_per_slot else 1
             for number, batch in enumerate(batches):
-                with nullcontext() if self._bytes_per_token else saved_bytes() as saved:
+                with nullcontext() if self._bytes_per_slot else saved_bytes(self.encoder) as saved:
                     embedded = self._embed(number, batch, seed, keep=number < num_kept)
-                if saved is not None:  # of the first of the run, with the longest texts, which take most
-                    self._bytes_per_token = max(saved.bytes / max(len(batch.tokens), 1), 1.0)
+                if saved is not None:  # of the first of the run
+                    self._bytes_per_slot = max(saved.bytes / max(batch.work.slots, 1), 1.0)
                     num_kept = self._num_that_fit(batches)
                 h[batch.rows] = embedded.detach()[: len(batch.rows)]
                 if number < num_kept:
@@ -188,7 +229,7 @@ class StepGradient:
     ) -> None:
         """Take the gradient of h back through each micro-batch, in order."""
         graphs.reverse()  # so that each is let go as soon as it is done
-        with autocast_to(self.precision, self.encoder.device):
+        with self._autocast():
             for number, batch in enumerate(batches):
                 embedded = graphs.pop() if graphs else self._embed(number, batch, seed, keep=True)
                 of_batch = torch.zeros_like(embedded)  # also where a rank has no text for this one
@@ -198,10 +239,15 @@ class StepGradient:
 
     def _num_that_fit(self, batches: list[_MicroBatch]) -> int:
         """How many graphs may be kept; of a sharded encoder as many on each rank."""
-        room = self._shares[0] * free_bytes(self.encoder.device) / self.ranks.sharing_memory
-        sizes = np.cumsum([self._bytes_per_token * len(batch.tokens) for batch in batches])
+        share = _SHARES_TO_KEEP[self._share]
+        room = share * free_bytes(self.encoder.device) / self.ranks.sharing_memory
+        sizes = np.cumsum([self._bytes_per_slot * batch.work.slots for batch in batches])
         fitting = int((sizes <= room).sum())
         return -self.ranks.most(-fitting) if is_sharded(self.encoder) else fitting
+
+    def _autocast(self) -> AbstractContextManager[None]:
+        # What autocast remembers are whole weights, of which a sharded encoder has none for long.
+        return autocast_to(self.precision, self.encoder.device, remember=not is_sharded(self.encoder))
 
     def _embed(self, number: int, batch: _MicroBatch, seed: int, *, keep: bool) -> Tensor:
         """Embeddings of a micro-batch, with a graph if it is to be kept."""
@@ -219,21 +265,23 @@ class StepGradient:
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
-            if is_sharded(self.encoder):  # the others wait in the middle of a layer
+            # The others of a sharded run wait in the middle of a layer.
+            if is_sharded(self.encoder) or not can_go_on_after(error):
                 self._halve_micro_batches(pairs)
                 raise TrainingError(
-                    "memory ran out in a sharded run, which cannot do the step again at once; go on with "
-                    f"--resume, with micro-batches of {self.encoder.micro_batch_tokens:,} token slots"
+                    "memory ran out, and this process cannot do the step again; go on with --resume, with "
+                    f"micro-batches of {self.encoder.micro_batch_tokens:,} slots"
                 ) from error
             return False
         return True
 
     def _lower(self, pairs: ViewBatch) -> None:
         """Keep less, and if nothing was kept, take less at a time."""
+        self._steps_in_memory = 0
         if self.encoder.device.type == "cuda":
             torch.cuda.empty_cache()
-        if len(self._shares) > 1:
-            self._shares.pop(0)
+        if self._share < len(_SHARES_TO_KEEP) - 1:
+            self._share += 1
         else:
             self._halve_micro_batches(pairs)
 
@@ -245,11 +293,11 @@ class StepGradient:
                 f"memory ran out with {len(pairs.a):,} pairs of texts; lower training.batch_size or "
                 "encoder.dimension, or end what else takes memory"
             )
-        longest = int(max(pairs.a.lengths.max(initial=0), pairs.b.lengths.max(initial=0)))
-        if slots <= longest:
+        lengths = np.concatenate([pairs.a.lengths, pairs.b.lengths])
+        if all(len(rows) == 1 for rows in self.encoder.micro_batches(torch.from_numpy(lengths))):
             raise TrainingError(
-                f"memory ran out with one text of {longest:,} tokens at a time; lower training.max_tokens, "
-                "choose a smaller encoder, or end what else takes memory"
+                f"memory ran out with one text of {lengths.max():,} tokens at a time; lower "
+                "training.max_tokens, choose a smaller encoder, or end what else takes memory"
             )
         self.encoder.micro_batch_tokens = max(1, slots // 2)
         if self.on_lowered is not None:

@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Int64
 
 from llmagentos.encoder import Encoder
-from llmagentos.errors import TrainingError
-from llmagentos.loss import NTXentLoss
+from llmagentos.errors import OutputError, TrainingError
+from llmagentos.loss import NTXentLoss, gathered
 from llmagentos.training._budget import Budget, Clock, Plan, Speed
 from llmagentos.training._checkpoint import (
     RunState,
@@ -41,6 +41,8 @@ from llmagentos.training._step import StepGradient, StepResult
 from llmagentos.views import Recipe, ViewBatch, text_keys
 
 _ROWS_PER_RUN: Final = 200
+# What a run may go on with another value of, as micro_batches.json says.
+_MAY_CHANGE: Final = ("micro_batch_tokens",)
 
 
 class PairSource(Protocol):
@@ -107,41 +109,54 @@ def train_encoder(
     Returns:
         Steps, epochs, seconds and the last checkpoint.
 
+    PyTorch's random numbers are seeded anew in each step, and its number of threads is that of the run.
+
     Raises:
-        TrainingError: fewer than 2 texts; a checkpoint that does not belong to this run, or to one of
-            another number of steps.
+        TrainingError: fewer than 2 texts; a batch that the ranks cannot share evenly; a checkpoint that does
+            not belong to this run, or to one of another number of steps; memory ran out and the step cannot
+            be done again; another process of the run has ended.
+        ConfigError: `freeze_layers` or `shard` do not go with this encoder or these settings.
         NonFiniteLossError: the loss became NaN or infinite.
         CollapseError: all embeddings became one.
         OutputError: a checkpoint or the metrics cannot be written.
     """
-    batch_size = _batch_size(config.batch_size, num_texts, ranks)
-    longest_run = config.max_epochs * (num_texts // batch_size)
-    state = RunState(
-        step=0,
-        total_steps=longest_run if budget.steps is None else budget.steps,
-        num_threads=torch.get_num_threads(),
-        resolved=budget.deadline is None,
-        config=plain(
-            {
-                "texts": num_texts,
-                "training": asdict(config),
-                "views": asdict(views.recipe),
-                "loss": {"temperature": loss.temperature, "hardness": loss.hardness},
-                **(recipe or {}),
-            }
-        ),
-    )
     trained = _Trained.begin(encoder, config, ranks)
     checkpoints = folder / "checkpoints"
     checkpoint = latest_checkpoint(checkpoints) if resume else None
+    ranks.agree("last checkpoint", "none" if checkpoint is None else checkpoint.name)
+    told = {
+        "texts": num_texts,
+        "training": {key: value for key, value in asdict(config).items() if key not in _MAY_CHANGE},
+        "views": asdict(views.recipe),
+        "loss": {"temperature": loss.temperature, "hardness": loss.hardness},
+        **(recipe or {}),
+    }
+    state = RunState(
+        step=0,
+        total_steps=0,
+        num_threads=torch.get_num_threads(),
+        num_ranks=ranks.size,
+        batch_size=_batch_size(config.batch_size, num_texts, ranks),
+        config=plain(told),
+        resolved=False,
+    )
     if checkpoint is not None:
         state = _resumed(checkpoint, state, budget)
         trained.load(checkpoint, state)
         torch.set_num_threads(state.num_threads)
     elif ranks.is_first:
-        shutil.rmtree(checkpoints, ignore_errors=True)
+        _remove(checkpoints)
+    batch_size = state.batch_size
+    longest_run = config.max_epochs * (num_texts // batch_size)
+    if not state.resolved:  # also of a run that was killed before its deadline had become a number of steps
+        steps = longest_run if budget.steps is None else budget.steps
+        state = replace(state, total_steps=steps, resolved=budget.deadline is None)
     micro_batches = MicroBatches(
-        folder, config.micro_batch_tokens, resume=checkpoint is not None, write=ranks.is_first
+        folder,
+        config.micro_batch_tokens,
+        resume=checkpoint is not None,
+        step=state.step,
+        write=ranks.is_first,
     )
     ranks.wait()  # for the first to have tidied up
 
@@ -184,22 +199,26 @@ def train_encoder(
                 trained.queue.follow(encoder, pairs.a, hashes)
 
             check_finite(result.loss, gradient_norm, trained.scaler, step + 1, config)
-            lengths = np.concatenate([pairs.a.lengths, pairs.b.lengths])
-            clock.count(batch_size, encoder.work(torch.from_numpy(lengths)), ranks.size)
+            clock.count(batch_size, result.work)
             settled = plan.settle(step + 1)
-            state = replace(
-                state,
-                step=step + 1,
-                total_steps=plan.total_steps,
-                resolved=plan.resolved,
-                gradient_scale=trained.scaler.state_dict(),
-            )
+            state = replace(state, step=step + 1, total_steps=plan.total_steps, resolved=plan.resolved)
             last = state.step == plan.total_steps
             save = not last and (settled or state.step % config.checkpoint_steps == 0)
             every = max(1, plan.steps_at(step) // _ROWS_PER_RUN)
-            if log is not None and (last or save or state.step == 1 or state.step % every == 0):
-                seconds = log.seconds + clock.seconds
-                row = _row(state, epoch, seconds, result, gradient_norm, learning_rate, clock.speed(), peak)
+            due = last or save or state.step == 1 or state.step % every == 0
+            everyones = [gathered(h, ranks.group) for h in (result.h_a, result.h_b)] if due else []
+            if due and log is not None:
+                row = _row(
+                    state,
+                    epoch,
+                    log.seconds + clock.seconds,
+                    result,
+                    diagnose(*everyones),
+                    gradient_norm,
+                    learning_rate,
+                    clock.speed(),
+                    peak,
+                )
                 log.write(row)
                 if on_metrics is not None:
                     on_metrics(row)
@@ -231,6 +250,9 @@ class _Trained:
     def begin(cls, encoder: Encoder, config: ResolvedTrainingConfig, ranks: Ranks) -> "_Trained":
         """An encoder made ready, with all that belongs to it still empty."""
         encoder.freeze(config.freeze_layers)
+        if ranks.size > 1:
+            sums = [int(p.detach().flatten().view(torch.uint8).sum()) for p in encoder.parameters()]
+            ranks.agree("encoder", f"sum of bytes {sum(sums)}")
         if config.shard and ranks.size > 1:
             check_can_shard(config)
             shard(encoder, ranks)
@@ -249,6 +271,7 @@ class _Trained:
 
     def save(self, checkpoints: Path, state: RunState, ranks: Ranks) -> None:
         """Write a checkpoint, to which all ranks give their parts."""
+        state = replace(state, gradient_scale=self.scaler.state_dict())
         save_checkpoint(checkpoints, self.encoder, self.optimizer, state, self.queue, write=ranks.is_first)
 
 
@@ -257,6 +280,7 @@ def _row(
     epoch: int,
     seconds: float,
     result: StepResult,
+    diagnostics: dict[str, float],
     gradient_norm: float,
     learning_rate: float,
     speed: Speed,
@@ -276,22 +300,37 @@ def _row(
         padding=speed.padding,
         flop_utilisation=speed.flops / peak,
         recomputed=result.recomputed,
-        **diagnose(result.h_a, result.h_b),
+        **diagnostics,
     )
 
 
 def _resumed(checkpoint: Path, begun: RunState, budget: Budget) -> RunState:
     """What the checkpoint says of the run, if it is the one that would begin now."""
     stored = resumable_state(checkpoint, begun.config)
-    # A run that was killed before its deadline had become a number of steps has a new deadline.
-    if not stored.resolved:
-        return replace(stored, total_steps=begun.total_steps, resolved=begun.resolved)
-    if budget.steps not in (None, stored.total_steps):
+    run = checkpoint.parent.parent
+    if stored.resolved and budget.steps not in (None, stored.total_steps):
         raise TrainingError(
-            f"the run in {checkpoint.parent.parent} has {stored.total_steps} steps, got {budget.steps}; the "
-            "learning rates were planned for those: go on without --steps, or train anew into another --out"
+            f"the run in {run} has {stored.total_steps} steps, got {budget.steps}; the learning rates were "
+            "planned for those: go on without --steps, or train anew into another --out"
         )
+    if stored.batch_size % begun.num_ranks:
+        raise TrainingError(
+            f"the run in {run} has {stored.batch_size} texts a step, which {begun.num_ranks} processes "
+            "cannot share evenly; go on with a number of processes that divides it"
+        )
+    if stored.num_ranks != begun.num_ranks:  # then sums differ anyway, and each has as many cores as it has
+        return replace(stored, num_ranks=begun.num_ranks, num_threads=begun.num_threads)
     return stored
+
+
+def _remove(checkpoints: Path) -> None:
+    """Remove what an earlier run left."""
+    shutil.rmtree(checkpoints, ignore_errors=True)
+    if latest_checkpoint(checkpoints) is not None:
+        raise OutputError(
+            f"the checkpoints of an earlier run in {checkpoints} cannot be removed; remove them, or give "
+            "another --out"
+        )
 
 
 def _batch_size(wanted: int, num_texts: int, ranks: Ranks) -> int:
@@ -300,12 +339,14 @@ def _batch_size(wanted: int, num_texts: int, ranks: Ranks) -> int:
         raise TrainingError(f"contrastive learning needs at least 2 texts, got {num_texts}; give more text")
     if num_texts < ranks.size:
         raise TrainingError(f"{ranks.size} processes need at least as many texts, got {num_texts}")
+    if wanted >= num_texts:
+        return num_texts // ranks.size * ranks.size
     if wanted % ranks.size:
         raise TrainingError(
             f"batch_size must be a multiple of the number of processes ({ranks.size}), got {wanted}; "
             f"{wanted // ranks.size * ranks.size or ranks.size} is the nearest below (training.batch_size)"
         )
-    return min(wanted, num_texts // ranks.size * ranks.size)
+    return wanted
 
 
 def _step_seed(seed: int, step: int) -> int:
