@@ -10,6 +10,7 @@ What is kept decides how long a step takes, and changes no bit of its result.
 Source: Gao et al. 2021, Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup.
 """
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple, dataclass
@@ -37,6 +38,8 @@ from llmagentos.views import ViewBatch
 # after so many steps in which it has not: what took it may have ended.
 _SHARES_TO_KEEP = (0.6, 0.15, 0.0)
 _STEPS_TO_KEEP_MORE = 100
+# A run begins with micro-batches of which one takes no more than that.
+_SHARE_FOR_ONE = 0.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +98,7 @@ class StepGradient:
         self.encoder, self.loss, self.precision, self.scaler = encoder, loss, precision, scaler
         self.ranks, self.queue, self.on_lowered = ranks, queue, on_lowered
         self._share = self._steps_in_memory = 0
-        self._bytes_per_slot = 0.0  # not known before the first micro-batch
+        self._bytes_per_slot = 0.0  # not known before the first batch, nor needed for a single micro-batch
 
     def __call__(
         self,
@@ -123,6 +126,8 @@ class StepGradient:
             "hashes": pairs.hashes if hashes is None else hashes,
             "groups": pairs.groups if groups is None else groups,
         }
+        if not self._bytes_per_slot and self.encoder.micro_batch_tokens is not None:
+            self._measure(pairs)
         while True:
             # Kept and filled with zeros: 62 MB of new memory for a static table take 17 ms, zeros 3 ms.
             self.encoder.zero_grad(set_to_none=False)
@@ -133,6 +138,44 @@ class StepGradient:
                     self._share -= 1
                 return result
             self._lower(pairs)
+
+    def fit(self, pairs: ViewBatch) -> None:
+        """Take less at a time, on all ranks, if the graph of one micro-batch would not fit.
+
+        Args:
+            pairs: of a run that begins; one that goes on has the micro-batches that it had.
+        """
+        if (slots := self.encoder.micro_batch_tokens) is None:
+            return
+        self._measure(pairs)
+        room = self._room(_SHARE_FOR_ONE) / self._bytes_per_slot
+        fitting = slots
+        while fitting > max(room, 1):
+            fitting //= 2
+        fitting = -self.ranks.most(-fitting)
+        if fitting < slots:
+            self.encoder.micro_batch_tokens = fitting
+            if self.on_lowered is not None:
+                self.on_lowered(fitting)
+
+    def _measure(self, pairs: ViewBatch) -> None:
+        """What the graph of a text keeps, with the longest one."""
+        side = max((pairs.a, pairs.b), key=lambda views: views.lengths.max(initial=0))
+        row = int(side.lengths.argmax())
+        start, end = int(side.offsets[row]), int(side.offsets[row + 1])
+        device = self.encoder.device
+        tokens = torch.from_numpy(side.tokens[start:end]).long().to(device)
+        offsets = torch.tensor([0, end - start], device=device)
+        work = self.encoder.work(offsets.diff())
+        rows = torch.zeros(1, dtype=torch.int64, device=device)
+        text = _MicroBatch(rows, tokens, offsets, work)
+        with saved_bytes(self.encoder) as saved, self._autocast():
+            fits = self._in_memory(pairs, lambda: self._embed(0, text, 0, keep=True))
+        self._bytes_per_slot = max(saved.bytes / max(work.slots, 1), 1.0) if fits else math.inf
+
+    def _room(self, share: float) -> float:
+        """Bytes in that share of the free memory."""
+        return share * free_bytes(self.encoder.device) / self.ranks.sharing_memory
 
     def _attempt(
         self, pairs: ViewBatch, seed: int, keys: dict[str, UInt64[np.ndarray, " n"]]
@@ -213,13 +256,9 @@ class StepGradient:
     def _embed_all(self, batches: list[_MicroBatch], seed: int, h: Tensor, graphs: list[Tensor]) -> None:
         """Fill h, and keep the graphs of as many micro-batches, from the first, as there is room for."""
         with self._autocast():
-            num_kept = self._num_that_fit(batches) if self._bytes_per_slot else 1
+            num_kept = self._num_that_fit(batches)
             for number, batch in enumerate(batches):
-                with nullcontext() if self._bytes_per_slot else saved_bytes(self.encoder) as saved:
-                    embedded = self._embed(number, batch, seed, keep=number < num_kept)
-                if saved is not None:  # of the first of the run
-                    self._bytes_per_slot = max(saved.bytes / max(batch.work.slots, 1), 1.0)
-                    num_kept = self._num_that_fit(batches)
+                embedded = self._embed(number, batch, seed, keep=number < num_kept)
                 h[batch.rows] = embedded.detach()[: len(batch.rows)]
                 if number < num_kept:
                     graphs.append(embedded)
@@ -239,8 +278,7 @@ class StepGradient:
 
     def _num_that_fit(self, batches: list[_MicroBatch]) -> int:
         """How many graphs may be kept; of a sharded encoder as many on each rank."""
-        share = _SHARES_TO_KEEP[self._share]
-        room = share * free_bytes(self.encoder.device) / self.ranks.sharing_memory
+        room = self._room(_SHARES_TO_KEEP[self._share])
         sizes = np.cumsum([self._bytes_per_slot * batch.work.slots for batch in batches])
         fitting = int((sizes <= room).sum())
         return -self.ranks.most(-fitting) if is_sharded(self.encoder) else fitting
@@ -258,7 +296,7 @@ class StepGradient:
             h: Tensor = self.encoder(batch.tokens, batch.offsets)
         return h.float()
 
-    def _in_memory(self, pairs: ViewBatch, work: Callable[[], None]) -> bool:
+    def _in_memory(self, pairs: ViewBatch, work: Callable[[], object]) -> bool:
         """Whether some work went through; false where memory ran out."""
         try:
             work()

@@ -191,6 +191,8 @@ def train_encoder(
             own = ranks.share(indices)
             pairs = views.views(own, seed=config.seed, epoch=epoch, max_tokens=config.max_tokens)
             hashes, groups = ranks.keys(pairs.hashes, pairs.groups)
+            if step == 0:
+                step_gradient.fit(pairs)
             seed = _step_seed(config.seed, step * ranks.size + ranks.rank)
             result = step_gradient(pairs, seed, hashes=hashes, groups=groups)
             gradient_norm = clipped_norm(trained.optimizer, trained.scaler, config.max_gradient_norm)
