@@ -92,10 +92,6 @@ def train(
         str | None,
         Option(metavar="ADDRESS", help="Train on this Ray cluster (auto, local).", show_default=False),
     ] = None,
-    ray_workers: Annotated[
-        int | None,
-        Option(min=1, help="Processes there; default one a GPU, else one a machine.", show_default=False),
-    ] = None,
 ) -> None:
     """Learn an embedding model from unlabelled text, and measure it on text held out."""
     _check_out(out, inputs)
@@ -103,18 +99,19 @@ def train(
     if ray is not None:
         from llmagentos.pipeline import train_on_ray
 
-        train_on_ray(
-            ray,
-            inputs,
-            out,
-            workers=ray_workers,
-            encoder=encoder,
-            config=loaded,
-            minutes=minutes,
-            steps=steps,
-            resume=resume,
-        )
-        print(f"The model is in {out}, its report in {out / 'report.html'}")
+        with _tells_how_to_go_on(out):
+            train_on_ray(
+                ray,
+                inputs,
+                out,
+                encoder=encoder,
+                config=loaded,
+                minutes=minutes,
+                steps=steps,
+                resume=resume,
+            )
+        report = out / "report.html"
+        print(f"The model is in {out}" + (f", its report in {report}" if report.exists() else ""))
         return
     from llmagentos.pipeline import progress_bars
     from llmagentos.pipeline import train as run

@@ -84,7 +84,7 @@ def test_recipes_are_tried_on_as_many_tokens(
         budget, folder = arguments[3:5]
         steps[views.recipe.preset] = budget.steps
         folder.mkdir()
-        return TrainingResult(steps=budget.steps, epochs=1, seconds=1, checkpoint=folder)
+        return TrainingResult(steps=budget.steps, batch_size=32, epochs=1, seconds=1, checkpoint=folder)
 
     monkeypatch.setattr(_probe, "train_encoder", count)
     _choose(encoder, tmp_path, _documents(make_texts(90)[80:]), max_tokens=500)

@@ -4,12 +4,15 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
 
+from llmagentos.errors import InputError
+from llmagentos.pipeline._ray import _scaling
 from llmagentos.training import read_metrics
 
 from ..cli import CHINESE, ENGLISH, TINY, run, write_texts
@@ -20,12 +23,12 @@ SETTINGS = (*TINY, "--set=views.preset=paragraph", "--set=training.warmup_steps=
 
 
 def started(module: Sequence[str], *arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", *module, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
+    return python("-m", *module, *arguments)
+
+
+def python(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=300)
 
 
 @pytest.fixture(scope="module")
@@ -92,16 +95,69 @@ def test_what_is_refused_is_said_once_and_all_end(tmp_path: Path, texts: Path) -
     assert "Traceback (most recent call last):\n  File" not in done.stderr.split("ChildFailedError")[0][:500]
 
 
+TWO_ON_RAY = """
+import sys
+from llmagentos.config import Config
+from llmagentos.pipeline import train_on_ray
+
+texts, out, steps, *settings = sys.argv[1:]
+train_on_ray("local", [texts], out, workers=2, config=Config().override(settings), steps=int(steps))
+"""
+
+
 def test_ray_trains_what_one_process_does(tmp_path: Path, texts: Path, alone: dict[str, Path]) -> None:
     out = tmp_path / "model"
-    arguments = ("train", texts, "--out", out, *SETTINGS, "--ray", "local", "--ray-workers", "2")
+    settings = [setting.removeprefix("--set=") for setting in SETTINGS if setting.startswith("--set=")]
+    done = python("-c", TWO_ON_RAY, texts, out, "6", *settings)
+    assert done.returncode == 0, done.stderr
+    assert_same_run(out, alone["static"])
+    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+def test_ray_from_the_command_line(tmp_path: Path, texts: Path) -> None:
+    out = tmp_path / "model"
+    arguments = ("train", texts, "--out", out, *SETTINGS, "--ray", "local")
     done = started(["llmagentos"], *arguments)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith(f"The model is in {out}, its report in {out}/report.html\n")
-    assert_same_run(out, alone["static"])
+    assert done.stdout.endswith(f"The model is in {out}\n")  # of too few texts for a report
     again = started(["llmagentos"], *arguments)
     assert again.returncode == 2
     assert f"llmagentos: {out} exists already; choose another --out" in again.stderr.splitlines()[-1]
+
+
+def test_ray_at_an_address_where_nobody_listens(tmp_path: Path, texts: Path) -> None:
+    refused = run("train", texts, "--out", tmp_path / "model", "--ray", "127.0.0.1:1")
+    assert "there is no Ray cluster at 127.0.0.1:1" in refused.sentence
+
+
+def machine(cores: int, gpus: int = 0, *, alive: bool = True) -> dict[str, Any]:
+    resources = {"CPU": float(cores), "memory": 1e9, **({"GPU": float(gpus)} if gpus else {})}
+    return {"Alive": alive, "Resources": resources}
+
+
+@pytest.mark.parametrize(
+    ("machines", "workers", "number", "share"),
+    [
+        ([machine(64), machine(64), machine(8, alive=False)], None, 2, {"CPU": 64}),
+        ([machine(64), machine(64)], 4, 4, {"CPU": 32}),
+        ([machine(64), machine(64)], 3, 3, {"CPU": 32}),
+        ([machine(2)], 2, 2, {"CPU": 1}),
+        ([machine(64, 8), machine(64, 8)], None, 16, {"CPU": 8, "GPU": 1}),
+    ],
+)
+def test_what_each_process_on_ray_has(
+    machines: list[dict[str, Any]], workers: int | None, number: int, share: dict[str, int]
+) -> None:
+    scaling = _scaling(machines, workers)
+    assert (scaling["num_workers"], scaling["resources_per_worker"]) == (number, share)
+
+
+@pytest.mark.parametrize(
+    ("machines", "workers", "has"), [([machine(2)], 3, "2"), ([], None, "0"), ([machine(64, 2)], 3, "2")]
+)
+def test_ray_has_too_few(machines: list[dict[str, Any]], workers: int | None, has: str) -> None:
+    with pytest.raises(InputError, match=f"and the cluster has {has}; ask for fewer"):
+        _scaling(machines, workers)
 
 
 def test_ray_reads_no_standard_input(tmp_path: Path) -> None:

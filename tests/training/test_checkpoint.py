@@ -112,7 +112,7 @@ def test_damaged_weights(tmp_path: Path, damage: Callable[[Path], None]) -> None
     encoder, optimizer = trained()
     path = save_checkpoint(tmp_path, encoder, optimizer, STATE)
     damage(path / "state.safetensors")
-    with pytest.raises(TrainingError, match=r"does not fit .*train again without --resume"):
+    with pytest.raises(TrainingError, match=r"does not fit .*remove .*, and --resume trains from"):
         load_checkpoint(path, encoder, optimizer)
 
 

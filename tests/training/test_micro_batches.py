@@ -52,7 +52,7 @@ def test_one_of_several_processes_begins_and_any_may_lower(tmp_path: Path) -> No
 @pytest.mark.parametrize("text", ["", "[[0, 20", "{}", "[]", "[[0]]", "null", '[["a", 1]]', "[[5, 64]]"])
 def test_a_damaged_file_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "micro_batches.json").write_text(text)
-    with pytest.raises(TrainingError, match=r"micro_batches\.json is damaged .*; train again without"):
+    with pytest.raises(TrainingError, match=r"micro_batches\.json is damaged .*; remove .*, and --resume"):
         MicroBatches(tmp_path, 2048, resume=True)
 
 
@@ -86,7 +86,7 @@ def test_no_more_goes_at_once_than_was_asked_for(tmp_path: Path, slots: int) -> 
     assert all(texts == 1 or size <= slots for texts, size in seen)
     assert sum(texts for texts, _ in seen) == 1 + 2 * 2 * 16  # and one that is measured
     if slots == 2048:
-        assert len(seen) == 2
+        assert len(seen) == 1 + 2
     else:
         assert len(seen) >= (2 * 32 if slots == 1 else 10)
     assert torch.isfinite(next(encoder.parameters())).all()

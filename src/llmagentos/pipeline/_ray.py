@@ -1,6 +1,8 @@
 """The same run on a Ray cluster: Ray starts the processes and joins them, each does what it always does."""
 
 import os
+import shutil
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ from llmagentos.config import Config
 from llmagentos.errors import InputError, LLMAgentOSError, TrainingError
 from llmagentos.pipeline._progress import silent
 from llmagentos.pipeline._screen import progress_bars
+from llmagentos.pipeline._start import absolute, encoder_name
 from llmagentos.pipeline._train import train
 from llmagentos.training import joined_ranks
 
@@ -26,13 +29,14 @@ def train_on_ray(
     steps: int | None = None,
     resume: bool = False,
 ) -> None:
-    """`train`, in processes of a Ray cluster.
+    """`train`, in processes of a Ray cluster, as many on each machine as on any other.
 
     Args:
         address: of a running cluster, `auto` for the one of this machine, or `local` to start one here.
         inputs: files and folders that every machine sees under the same path.
         out: likewise, a new folder for the model.
-        workers: processes; None for one a GPU, or one a machine where there is none.
+        workers: processes; None for one a GPU, or one a machine where there is none. Each has its share of
+            the cores of its machine.
         encoder: as in `train`.
         config: as in `train`.
         minutes: as in `train`.
@@ -45,7 +49,7 @@ def train_on_ray(
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to Ray's makers
     try:
         import ray
-        from ray.train import ScalingConfig
+        from ray.train import RunConfig, ScalingConfig
         from ray.train.torch import TorchTrainer
     except ImportError as error:
         raise InputError("Ray is not installed; pip install 'llmagentos[ray]' (--ray)") from error
@@ -53,29 +57,37 @@ def train_on_ray(
         raise InputError(
             "standard input cannot be read on a cluster; give files that all its machines see (--ray)"
         )
+    out = Path(out).absolute()
     arguments = {
-        "inputs": [str(Path(name).absolute()) for name in inputs],
-        "out": str(Path(out).absolute()),
-        "encoder": str(Path(encoder).absolute()) if Path(encoder).is_dir() else encoder,
+        "inputs": list(map(absolute, inputs)),
+        "out": str(out),
+        "encoder": encoder_name(encoder),
         "config": (config or Config()).to_toml(),
         "minutes": minutes,
         "steps": steps,
         "resume": resume,
     }
+    notes = out.with_name(f"{out.name}.ray")  # what Ray writes of a run, where all its machines see it
     try:
-        ray.init(address=None if address == "local" else address, log_to_driver=True)
-    except (ConnectionError, ValueError) as error:
+        _check_answers(address)
+        ray.init(address=address, log_to_driver=True)
+    except (ConnectionError, OSError, ValueError) as error:
         raise InputError(
             f"there is no Ray cluster at {address} ({str(error).splitlines()[0]}); give its address, auto, "
             "or local to start one on this machine (--ray)"
         ) from error
     try:
-        resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]  # Ray has none
-        gpus = int(resources.get("GPU", 0))
-        machines = sum(1 for name in resources if name.startswith("node:") and name[5].isdigit())
-        number = workers or gpus or max(1, machines)
-        scaling = ScalingConfig(num_workers=number, use_gpu=gpus > 0)
-        TorchTrainer(_worker, train_loop_config=arguments, scaling_config=scaling).fit()
+        machines: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # Ray has none
+        scaling = ScalingConfig(**_scaling(machines, workers), placement_strategy="SPREAD")
+        trainer = TorchTrainer(
+            _worker,
+            train_loop_config=arguments,
+            scaling_config=scaling,
+            run_config=RunConfig(storage_path=str(notes)),
+        )
+        trainer.fit()
+    except LLMAgentOSError:
+        raise
     except Exception as error:  # Ray wraps what a worker raised in several ways
         if (ours := _ours(error)) is not None:
             raise ours from error
@@ -85,6 +97,46 @@ def train_on_ray(
         ) from error
     finally:
         ray.shutdown()
+        shutil.rmtree(notes, ignore_errors=True)
+
+
+def _check_answers(address: str) -> None:
+    """See that something listens at HOST:PORT, for which Ray itself waits for minutes.
+
+    Raises:
+        OSError: nothing does.
+    """
+    host, _, port = address.rpartition(":")
+    if host and port.isdigit() and "/" not in host:
+        socket.create_connection((host, int(port)), timeout=10).close()
+
+
+def _scaling(machines: list[dict[str, Any]], workers: int | None) -> dict[str, Any]:
+    """How many processes there are, and what each has of a machine.
+
+    Args:
+        machines: from `ray.nodes()`.
+        workers: as asked for.
+
+    Raises:
+        InputError: the cluster has not as many cores or GPUs.
+    """
+    alive = [machine["Resources"] for machine in machines if machine["Alive"]]
+    gpus = sum(int(resources.get("GPU", 0)) for resources in alive)
+    cores = [int(resources["CPU"]) for resources in alive if resources.get("CPU")]
+    number = workers or gpus or len(cores)
+    most, kind = (gpus, "GPUs") if gpus else (sum(cores), "cores")
+    if not 0 < number <= most:
+        raise InputError(
+            f"{number} processes need as many {kind}, and the cluster has {most}; ask for fewer, or for none "
+            "to have one a GPU, or one a machine where there is none"
+        )
+    on_each = -(-number // len(cores))
+    return {
+        "num_workers": number,
+        "use_gpu": gpus > 0,
+        "resources_per_worker": {"CPU": max(1, min(cores) // on_each), **({"GPU": 1} if gpus else {})},
+    }
 
 
 def _worker(arguments: dict[str, Any]) -> None:

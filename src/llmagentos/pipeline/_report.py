@@ -211,7 +211,7 @@ def _facts(story: Story) -> dict[str, object]:
         **({"why these views": "; ".join(map(str, story.trials))} if story.trials else {}),
         "steps": story.result.steps,
         "epochs": round(story.result.epochs, 1),
-        "texts a step": training.batch_size,
+        "texts a step": story.result.batch_size,
         "minutes of training": round(story.result.seconds / 60, 1),
         "temperature": story.config.loss.temperature,
         "learning rate": training.learning_rate,

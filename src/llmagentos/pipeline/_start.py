@@ -1,4 +1,6 @@
-"""Where an encoder from nothing begins."""
+"""What a run starts from: an encoder from nothing, and names that mean the same everywhere."""
+
+from pathlib import Path
 
 import numpy as np
 
@@ -20,3 +22,14 @@ def new_static(store: TokenStore, config: Config) -> StaticEncoder:
         token_weights=idf.astype(np.float32),
         seed=config.training.seed,
     )
+
+
+def absolute(name: str | Path) -> str:
+    """A file or folder by its whole path, so that a run may go on from elsewhere; "-" as it is."""
+    return str(name) if name == "-" else str(Path(name).expanduser().absolute())
+
+
+def encoder_name(name: str) -> str:
+    """A folder by its whole path, anything else as it is; `static` and `minilm` are no folders."""
+    is_folder = name not in ("static", "minilm") and Path(name).expanduser().is_dir()
+    return absolute(name) if is_folder else name

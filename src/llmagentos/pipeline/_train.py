@@ -29,7 +29,7 @@ from llmagentos.pipeline._report import (
     model_card,
     write_reports,
 )
-from llmagentos.pipeline._start import new_static
+from llmagentos.pipeline._start import absolute, encoder_name, new_static
 from llmagentos.pipeline._trained import TrainedModel
 from llmagentos.pipeline._workspace import publish, remember_settings, workspace
 from llmagentos.tokens import StoreProgress, TokenStore, build_store, train_tokenizer
@@ -39,6 +39,7 @@ from llmagentos.training import (
     Ranks,
     ResolvedTrainingConfig,
     TrainingConfig,
+    check_settings,
     load_weights,
     train_encoder,
 )
@@ -92,6 +93,7 @@ def train(
     """
     began = time.monotonic()
     out = Path(out) if Path(out).name else Path(out).resolve()  # "." has no name to put .partial behind
+    encoder = encoder_name(encoder)
     config = config or Config()
     _check_budget(minutes, steps)
     ranks = Ranks.of_run()
@@ -102,6 +104,9 @@ def train(
         pretrained = None if encoder == "static" else load_encoder(encoder).to(device)
         transforms = pretrained is not None and not isinstance(pretrained, StaticEncoder)
         training = config.training.resolved(pretrained=transforms)
+        check_settings(training, ranks)
+        if pretrained is not None:  # refused before all the text is read, if it cannot be
+            pretrained.freeze(training.freeze_layers)
         config = replace(config, training=TrainingConfig(**asdict(training)))
         may_try = transforms and (minutes is None or minutes >= _FEWEST_MINUTES_TO_PROBE)
         started_with = {"inputs": _names(inputs), "encoder": encoder, "trial of views": may_try}
@@ -114,7 +119,6 @@ def train(
         task = heldout_task(work / "heldout.jsonl", limit)
         probed = _probed_texts(corpus, config) if may_try else []
         store = _tokens(corpus, pretrained, probed, work / "store", config, on_progress)
-        training = replace(training, batch_size=min(training.batch_size, max(2, len(store))))
         usual = replace(config.views, preset=config.views.preset or usual_preset(transforms=transforms))
         related = related_words_for(usual.resolved(), store, work)
         model = pretrained or new_static(store, config).to(device)
@@ -292,9 +296,9 @@ def _kept(config: Config) -> Config:
 
 
 def _names(inputs: object) -> list[str]:
-    """Files and folders by name; a stream has none."""
+    """Files and folders by their whole paths; a stream has none."""
     given = inputs if isinstance(inputs, list | tuple) else []
-    return [str(one) for one in given if isinstance(one, str | Path)]
+    return [absolute(one) for one in given if isinstance(one, str | Path)]
 
 
 def _check_budget(minutes: float | None, steps: int | None) -> None:

@@ -141,7 +141,8 @@ def read_state(checkpoint: Path) -> RunState:
         return RunState(**json.loads((checkpoint / "run.json").read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise TrainingError(
-            f"the checkpoint {checkpoint} is damaged ({error}); train again without --resume"
+            f"the checkpoint {checkpoint} is damaged ({error}); remove {checkpoint.parent.parent}, and "
+            "--resume trains from the beginning"
         ) from error
 
 
@@ -227,7 +228,8 @@ def load_checkpoint(
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, IndexError) as error:
         reason = " ".join(str(error).split())  # on one line, whoever wrote it
         raise TrainingError(
-            f"the checkpoint {checkpoint} does not fit ({reason}); train again without --resume"
+            f"the checkpoint {checkpoint} does not fit ({reason}); remove {checkpoint.parent.parent}, and "
+            "--resume trains from the beginning"
         ) from error
 
 

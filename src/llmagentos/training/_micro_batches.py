@@ -40,7 +40,8 @@ class MicroBatches:
                     raise ValueError("nothing is said of step 0")
             except (OSError, ValueError, TypeError, IndexError) as error:
                 raise TrainingError(
-                    f"{self._path} is damaged ({error}); train again without --resume"
+                    f"{self._path} is damaged ({error}); remove {folder}, and --resume trains from the "
+                    "beginning"
                 ) from error
             if first < self.at(step):
                 self.lower(step, first)

@@ -42,7 +42,15 @@ class NegativeQueue:
         self._copy = copy.deepcopy(encoder, {id(encoder.tokenizer): encoder.tokenizer})
         self._copy.requires_grad_(False).eval()
         # A ring: new texts take the places of the oldest.
-        self._vectors = torch.zeros(size, encoder.dimension, device=encoder.device)
+        try:
+            self._vectors = torch.zeros(size, encoder.dimension, device=encoder.device)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            raise TrainingError(
+                f"a queue of {size:,} vectors takes {4e-9 * size * encoder.dimension:.1f} GB, more than is "
+                "free; lower training.queue_size"
+            ) from error
         self._hashes = np.zeros(size, np.uint64)
         self._seen = self._next = 0
 

@@ -62,12 +62,14 @@ class TrainingResult:
 
     Attributes:
         steps: steps done in all.
+        batch_size: texts a step, over all ranks.
         epochs: passes over the texts, with a fraction.
         seconds: of training, over all restarts.
         checkpoint: the last one.
     """
 
     steps: int
+    batch_size: int
     epochs: float
     seconds: float
     checkpoint: Path
@@ -120,6 +122,7 @@ def train_encoder(
         CollapseError: all embeddings became one.
         OutputError: a checkpoint or the metrics cannot be written.
     """
+    check_settings(config, ranks)
     trained = _Trained.begin(encoder, config, ranks)
     checkpoints = folder / "checkpoints"
     checkpoint = latest_checkpoint(checkpoints) if resume else None
@@ -235,7 +238,11 @@ def train_encoder(
     checkpoint = latest_checkpoint(checkpoints)
     assert checkpoint is not None
     return TrainingResult(
-        steps=state.step, epochs=state.step * batch_size / num_texts, seconds=seconds, checkpoint=checkpoint
+        steps=state.step,
+        batch_size=batch_size,
+        epochs=state.step * batch_size / num_texts,
+        seconds=seconds,
+        checkpoint=checkpoint,
     )
 
 
@@ -256,7 +263,6 @@ class _Trained:
             sums = [int(p.detach().flatten().view(torch.uint8).sum()) for p in encoder.parameters()]
             ranks.agree("encoder", f"sum of bytes {sum(sums)}")
         if config.shard and ranks.size > 1:
-            check_can_shard(config)
             shard(encoder, ranks)
         queue = None
         if config.queue_size:
@@ -335,20 +341,30 @@ def _remove(checkpoints: Path) -> None:
         )
 
 
+def check_settings(config: ResolvedTrainingConfig, ranks: Ranks) -> None:
+    """Refuse what these processes cannot do together, before anything else takes time.
+
+    Raises:
+        TrainingError: a batch that cannot be shared evenly.
+        ConfigError: a sharded run that cannot be.
+    """
+    if config.batch_size % ranks.size:
+        nearest = config.batch_size // ranks.size * ranks.size or ranks.size
+        raise TrainingError(
+            f"batch_size must be a multiple of the number of processes ({ranks.size}), got "
+            f"{config.batch_size}; {nearest} is the nearest below (training.batch_size)"
+        )
+    if config.shard and ranks.size > 1:
+        check_can_shard(config)
+
+
 def _batch_size(wanted: int, num_texts: int, ranks: Ranks) -> int:
     """Texts a step: no more than there are, and as many for each rank."""
     if num_texts < 2:
         raise TrainingError(f"contrastive learning needs at least 2 texts, got {num_texts}; give more text")
     if num_texts < ranks.size:
         raise TrainingError(f"{ranks.size} processes need at least as many texts, got {num_texts}")
-    if wanted >= num_texts:
-        return num_texts // ranks.size * ranks.size
-    if wanted % ranks.size:
-        raise TrainingError(
-            f"batch_size must be a multiple of the number of processes ({ranks.size}), got {wanted}; "
-            f"{wanted // ranks.size * ranks.size or ranks.size} is the nearest below (training.batch_size)"
-        )
-    return wanted
+    return min(wanted, num_texts) // ranks.size * ranks.size
 
 
 def _step_seed(seed: int, step: int) -> int:
