@@ -49,6 +49,35 @@ def test_a_container_without_a_limit_leaves_what_the_machine_has(
     assert 64 * MIB < without < 2**50
 
 
+def group(folder: Path, limit: int, used: int, *, names: tuple[str, str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, value in zip(names, (limit, used), strict=True):
+        (folder / name).write_text(f"{value}\n")
+    (folder / "memory.stat").write_text("inactive_file 0\n")
+
+
+@pytest.mark.parametrize("outer", [400, 900])
+def test_the_groups_of_a_job_and_those_above_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, outer: int
+) -> None:
+    names = ("memory.max", "memory.current")
+    group(tmp_path / "jobs", outer * 1000, 100_000, names=names)
+    group(tmp_path / "jobs" / "7", 500_000, 100_000, names=names)
+    (tmp_path / "cgroup").write_text("0::/jobs/7\n")
+    monkeypatch.setattr(_memory, "_CGROUP", tmp_path)
+    monkeypatch.setattr(_memory, "_OWN_GROUPS", tmp_path / "cgroup")
+    assert free_bytes(CPU) == min(outer - 100, 400) * 1000
+
+
+def test_groups_of_the_first_version(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = ("memory.limit_in_bytes", "memory.usage_in_bytes")
+    group(tmp_path / "memory" / "jobs" / "7", 500_000, 100_000, names=names)
+    (tmp_path / "cgroup").write_text("5:cpu,cpuacct:/other\n4:memory:/jobs/7\n")
+    monkeypatch.setattr(_memory, "_CGROUP", tmp_path)
+    monkeypatch.setattr(_memory, "_OWN_GROUPS", tmp_path / "cgroup")
+    assert free_bytes(CPU) == 400_000
+
+
 def limit_to(num_bytes: int) -> None:
     """Let this process take so much more."""
     pages = int(Path("/proc/self/statm").read_text().split()[0])

@@ -1,9 +1,11 @@
 """Rows of metrics: what is written, what is dropped on resume, and when the alarm rings."""
 
 import json
+import math
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import orjson
 import pytest
 
 from llmagentos.errors import CollapseError
@@ -52,6 +54,15 @@ def test_rows_come_back(tmp_path: Path) -> None:
     assert [row.step for row in rows] == [1, 2, 3]
     assert rows[0] == replace(ROW, seconds=1.0)
     assert list((tmp_path / "new" / "run" / "tensorboard").iterdir())
+
+
+def test_what_is_no_number_is_null_and_comes_back(tmp_path: Path) -> None:
+    with metrics_log(tmp_path, 0) as log:
+        log.write(replace(ROW, gradient_norm=math.nan))
+        log.write(replace(ROW, step=2, gradient_norm=math.inf))
+    lines = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert [orjson.loads(line)["gradient_norm"] for line in lines] == [None, None]
+    assert [math.isnan(row.gradient_norm) for row in read_metrics(tmp_path / "metrics.jsonl")] == [True, True]
 
 
 def test_rows_after_the_checkpoint_are_dropped(tmp_path: Path) -> None:

@@ -413,7 +413,9 @@ def test_settings_that_are_resolved() -> None:
     assert TrainingConfig(batch_size=7, max_tokens=9).resolved(pretrained=True).batch_size == 7
     given = TrainingConfig(micro_batch_tokens=96, freeze_layers=2, shard=True).resolved(pretrained=True)
     assert (given.micro_batch_tokens, given.freeze_layers, given.shard) == (96, 2, True)
-    assert TrainingConfig(**asdict(given)).resolved(pretrained=False) == given
+    assert TrainingConfig(**asdict(given)).resolved(pretrained=True) == given
+    with pytest.raises(ConfigError, match=r"freeze_layers must be 0 for a static encoder.*got 2"):
+        TrainingConfig(**asdict(given)).resolved(pretrained=False)
     usual = TrainingConfig().resolved(pretrained=True)
     assert (usual.freeze_layers, usual.shard) == (0, False)
     assert usual.micro_batch_tokens == (65_536 if torch.cuda.is_available() else 2_048)

@@ -316,6 +316,15 @@ def test_a_batch_that_cannot_be_shared_is_refused(together: Path) -> None:
         )
 
 
+def test_processes_that_do_not_begin_alike(together: Path) -> None:
+    kind, message, _ = json.loads((together / "other-1.json").read_text())
+    assert kind == "TrainingError"
+    assert message.startswith(
+        "process 1 has another encoder than process 0: weights 1, not weights 0; they need"
+    )
+    assert not (together / "other-0.json").exists()
+
+
 def test_a_process_that_loses_the_other_says_so(together: Path) -> None:
     kind, message, seconds = json.loads((together / "lost-0.json").read_text())
     assert kind == "TrainingError" and seconds < 20

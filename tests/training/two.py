@@ -68,6 +68,7 @@ SHARDED = replace(SGD, shard=True)
 QUEUE = replace(SGD, queue_size=40, queue_momentum=0.8)
 CASES = {
     "static": Case(),
+    "static-one-each": Case(config=replace(SGD, batch_size=2)),
     "bert": Case(kind="bert"),
     "static-queue": Case(config=QUEUE, hardness=2.0),
     "bert-queue": Case(kind="bert", config=QUEUE, hardness=2.0),
@@ -278,6 +279,7 @@ def first_part(material: Material, folder: Path, ranks: Ranks) -> None:
     """All cases, and runs that are stopped."""
     small_talk(folder, ranks)
     losses(folder, ranks)
+    refused(folder, "other", ranks, lambda: ranks.agree("encoder", f"weights {ranks.rank}"))
     refused(folder, "uneven", ranks, lambda: run(material, "static", folder / "uneven", ranks, batch_size=7))
     for name in CASES:
         run(material, name, folder / name, ranks)

@@ -16,6 +16,7 @@ _NO_MEMORY = ("can't allocate memory", "could not create a primitive", "bad_allo
 # What oneDNN says; afterwards it refuses every product of the process.
 _NO_MORE_PRODUCTS = "could not create a primitive"
 _CGROUP = Path("/sys/fs/cgroup")
+_OWN_GROUPS = Path("/proc/self/cgroup")
 # Limit and use, of version 2 and of version 1.
 _GROUP_FILES = (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes"))
 
@@ -54,7 +55,7 @@ def _control_groups() -> Iterator[Path]:
     """The folders of the control groups of this process, of version 2 or 1, and of those above them."""
     yield _CGROUP
     with suppress(OSError):
-        for line in Path("/proc/self/cgroup").read_text(encoding="utf-8").splitlines():
+        for line in _OWN_GROUPS.read_text(encoding="utf-8").splitlines():
             number, controllers, path = line.split(":", 2)
             if number == "0" or "memory" in controllers.split(","):
                 root = _CGROUP if number == "0" else _CGROUP / "memory"
