@@ -86,14 +86,14 @@ class Figure:
 
             error = statistics.stdev(numbers) / len(numbers) ** 0.5
             half = float(student_t.ppf(0.975, len(numbers) - 1)) * error
-            interval = [round(mean - half, 4), round(mean + half, 4)]
+            interval = [_rounded(mean - half), _rounded(mean + half)]
         return self.unmeasured() | {
-            "value": round(mean, 4),
+            "value": _rounded(mean),
             "holds": all(map(self.clears, numbers)),
             "seeds": list(values),
-            "values": [round(number, 4) for number in numbers],
-            "min": round(min(numbers), 4),
-            "max": round(max(numbers), 4),
+            "values": [_rounded(number) for number in numbers],
+            "min": _rounded(min(numbers)),
+            "max": _rounded(max(numbers)),
             "interval95": interval,
         }
 
@@ -109,6 +109,7 @@ class Unit:
     quick: Configuration
     in_quick: bool
     seeds: tuple[int, ...]
+    unavailable: str | None
 
     @property
     def name(self) -> str:
@@ -123,6 +124,11 @@ class Unit:
     def settings(self, quick: bool) -> Configuration:
         """The configuration that it is measured with."""
         return {**self.configuration, **(self.quick if quick else {})}
+
+
+def _rounded(number: float) -> float:
+    """To six digits that count."""
+    return float(f"{number:.6g}")
 
 
 class Suite:
@@ -157,10 +163,12 @@ class Suite:
         quick: Configuration | None = None,
         in_quick: bool = True,
         seeds: Sequence[int] = SEEDS,
+        unavailable: str | None = None,
     ) -> Callable[[Measure], Measure]:
         """Register a function from (seed, configuration, empty folder) to {figure or detail: value}.
 
-        One that is not `in_quick` takes too long for QUICK=1, which leaves it out.
+        One that is not `in_quick` takes too long for QUICK=1, which leaves it out. One that is `unavailable`
+        cannot be measured on this machine, for that reason, and the results say so.
         """
 
         def register(measure: Measure) -> Measure:
@@ -172,6 +180,7 @@ class Suite:
                 quick or {},
                 in_quick,
                 tuple(seeds),
+                unavailable,
             )
             self.units[unit.name] = unit
             return measure
@@ -202,7 +211,7 @@ class Suite:
                 line = {key: record[key] for key in ("name", "value", "unit", "bar", "holds", "seeds")}
                 line |= {key: record[key] for key in ("quick", "error") if record.get(key)}
                 print(json.dumps(line, ensure_ascii=False), flush=True)
-                if record["value"] is None:
+                if record["value"] is None and unit.unavailable is None:
                     failed = True
                 else:
                     self._write(record, options.quick)
@@ -212,6 +221,10 @@ class Suite:
     def _figures(self, unit: Unit, quick: bool) -> Iterable[Record]:
         """The records of one unit; if a seed fails, every figure of the unit says why and has no value."""
         about: Record = {"measured_by": unit.name, "quick": quick, "configuration": unit.settings(quick)}
+        if unit.unavailable is not None:
+            about |= {"hardware": hardware(), "error": unit.unavailable}
+            yield from (figure.unmeasured() | about for figure in unit.figures)
+            return
         outcomes: dict[int, Record] = {}
         try:
             about["code"] = code_hash(self.file, unit.name, set(self.units) - {unit.name})
@@ -225,7 +238,7 @@ class Suite:
         about |= {key: last[key] for key in ("versions", "hardware", "date")}
         about["seconds"] = [outcome["seconds"] for outcome in outcomes.values()]
         about["details"] = {
-            name: round(statistics.fmean(outcome["values"][name] for outcome in outcomes.values()), 4)
+            name: _rounded(statistics.fmean(outcome["values"][name] for outcome in outcomes.values()))
             for name in last["values"]
             if name not in unit.figure_names
         }

@@ -18,6 +18,8 @@ PACKAGES = (
     "transformers",
     "tokenizers",
     "sentence-transformers",
+    "accelerate",
+    "datasets",
     "numpy",
     "scipy",
     "scikit-learn",

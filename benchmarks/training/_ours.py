@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -53,7 +54,7 @@ def main(told: dict[str, Any]) -> None:
         checkpoint_steps=10**9,
         micro_batch_tokens=None if STAGES.index(told.get("stage", STAGES[-1])) >= 2 else 10_000_000,
     ).resolved(pretrained=not isinstance(encoder, StaticEncoder))
-    times: list[float] = []
+    stamps: list[tuple[int, float]] = []
     qualities: dict[int, float] = {}
     rows: list[dict[str, Any]] = []
     paused = 0.0
@@ -61,7 +62,7 @@ def main(told: dict[str, Any]) -> None:
     def on_metrics(row: Metrics) -> None:
         nonlocal paused
         now = time.perf_counter()
-        times.append(now - paused)
+        stamps.append((row.step, now - paused))
         rows.append(asdict(row))
         if row.step in told["measured_at"]:
             mode = encoder.training
@@ -85,7 +86,7 @@ def main(told: dict[str, Any]) -> None:
     clean = [row for row in rows[1:] if row["step"] - 1 not in qualities] or rows
     result = {
         "store_seconds": store_seconds,
-        "step_seconds": [b - a for a, b in zip([started, *times], times, strict=False)],
+        "step_seconds": spread([(0, started), *stamps]),
         "losses": [row["loss"] for row in rows],
         "padding": sum(row["padding"] for row in rows) / len(rows),
         "flop_utilisation": statistics.median(row["flop_utilisation"] for row in clean),
@@ -94,6 +95,14 @@ def main(told: dict[str, Any]) -> None:
         "qualities": qualities,
     }
     Path(told["result"]).write_text(json.dumps(result), encoding="utf-8")
+
+
+def spread(stamps: list[tuple[int, float]]) -> list[float]:
+    """Seconds of each step, from when some of them ended: those between two share their time."""
+    seconds: list[float] = []
+    for (step, begun), (next_step, ended) in pairwise(stamps):
+        seconds += [(ended - begun) / (next_step - step)] * (next_step - step)
+    return seconds
 
 
 def make_encoder(told: dict[str, Any]) -> Encoder:

@@ -91,8 +91,9 @@ class Times(TrainerCallback):
         self.times.append(now - self._paused)
         if state.global_step in self.told["measured_at"]:
             model = kwargs["model"]
-            model.eval()
-            self.qualities[state.global_step] = quality(model, Path(self.told["heldout"]))
+            # Of the same modules, but not put into bf16 by the trainer: ours is measured in fp32 as well.
+            plain = SentenceTransformer(modules=list(model), device=str(model.device)).eval()
+            self.qualities[state.global_step] = quality(plain, Path(self.told["heldout"]))
             model.train()
         self._paused += time.perf_counter() - now
 
