@@ -7,6 +7,7 @@ from llmagentos.encoder._dropout import dropout_mask
 from llmagentos.encoder._encoder import Encoder, Work
 from llmagentos.encoder._folder import Pooling
 from llmagentos.encoder._loading import load_encoder
+from llmagentos.encoder._memory import is_out_of_memory
 from llmagentos.encoder._static import StaticEncoder
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ __all__ = [
     "TransformerEncoder",
     "Work",
     "dropout_mask",
+    "is_out_of_memory",
     "load_encoder",
 ]
 

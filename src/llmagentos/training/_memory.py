@@ -1,4 +1,4 @@
-"""How much may be kept: free memory, what a graph takes of it, and errors that say it was too much."""
+"""How much may be kept: free memory, and what a graph takes of it."""
 
 import os
 import resource
@@ -10,8 +10,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-# PyTorch's allocator for the CPU, oneDNN's products, and C++.
-_NO_MEMORY = ("can't allocate memory", "could not create a primitive", "bad_alloc")
 _CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -88,10 +86,3 @@ def saved_bytes() -> Iterator[SavedBytes]:
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         yield saved
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out; on the CPU there is no class of its own for it."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _NO_MEMORY)
