@@ -57,7 +57,7 @@ class Comparison:
 
 
 def seconds_a_step(rounds: Sequence[Result]) -> float:
-    """The median step of all rounds, each without its first, which warms up; ours with its share of the store.
+    """The median step of all rounds, each without its first, which warms up; ours with a share of the store.
 
     The median, for cores are often shared: a step of the peer's took 7.5 s, and the next one 19.9.
     """

@@ -10,10 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from llmagentos.encoder import _attention
-from llmagentos.encoder._attention import attend, packed_attention
+from llmagentos.encoder._attention import attend
 from llmagentos.encoder._packing import Packing
-
-from .tiny import tiny_bert
 
 # In rows of 16: 13 + 2, 9 + 4 and 7.
 LENGTHS = [9, 2, 13, 4, 7]
@@ -137,10 +135,11 @@ def test_gradient_equals_finite_differences(lengths: list[int], causal: bool) ->
 
 
 @pytest.mark.usefixtures("path")
-def test_full_rows_without_a_bias() -> None:
+@pytest.mark.parametrize("causal", [False, True])
+def test_full_rows_without_a_bias(causal: bool) -> None:
     inputs = qkv([16, 16])
-    expected = written_out(*inputs, [16, 16], scaling=0.5)
-    out = attention(inputs, [16, 16])
+    expected = written_out(*inputs, [16, 16], scaling=0.5, causal=causal)
+    out = attention(inputs, [16, 16], is_causal=causal)
     torch.testing.assert_close(out, expected, rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(gradients(out, inputs), gradients(expected, inputs), rtol=1e-9, atol=1e-12)
 
@@ -257,16 +256,69 @@ def test_dropout_of_nothing_changes_nothing() -> None:
 def test_what_would_change_the_result_is_refused(option: str) -> None:
     inputs = qkv(LENGTHS)
     given_it: dict[str, Any] = {option: 50.0}
+    given_table: dict[str, Any] = {option: torch.ones(3, 4)}
     not_given_it: dict[str, Any] = {option: None}
-    with pytest.raises(ValueError, match=f"packed attention has no {option}"):
+    with pytest.raises(ValueError, match=f"has no {option}, got 50.0; set encoder.packs = False"):
         attention(inputs, LENGTHS, **given_it)
+    with pytest.raises(ValueError, match=rf"has no {option}, got one of shape \(3, 4\); set encoder"):
+        attention(inputs, LENGTHS, **given_table)
     assert torch.equal(attention(inputs, LENGTHS, **not_given_it), attention(inputs, LENGTHS))
 
 
-def test_a_backbone_has_its_usual_attention_back_even_after_an_error() -> None:
-    backbone, _ = tiny_bert()
-    usual = backbone.config._attn_implementation
-    with pytest.raises(RuntimeError, match="no memory"), packed_attention(backbone):
-        assert backbone.config._attn_implementation == _attention.PACKED
-        raise RuntimeError("no memory")
-    assert backbone.config._attn_implementation == usual
+def test_without_a_packing_it_says_what_to_do() -> None:
+    with pytest.raises(ValueError, match=r"must be a Packing, got None; call the encoder and not"):
+        attend(nn.Identity(), *qkv([3]), None)
+
+
+def test_under_autocast_everything_is_in_its_precision() -> None:
+    """Where a backbone gives float32 values all the same."""
+    inputs = qkv(LENGTHS, dtype=torch.float32)
+    expected = attention(inputs, LENGTHS)
+    with torch.autocast("cpu", torch.bfloat16):
+        out = attention(inputs, LENGTHS)
+    assert out.dtype == torch.bfloat16
+    assert 0 < (out.float() - expected).norm() / expected.norm() < 0.02
+
+
+@pytest.mark.parametrize("lengths", [[1030], [1027, 1027]])
+def test_long_texts_that_fill_their_rows_need_no_numbers_of_who_sees_whom(
+    lengths: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bias of 1,000 texts of 8,192 tokens would have 250 GiB; PyTorch knows what looking back is."""
+    plain, seen = functional.scaled_dot_product_attention, []
+
+    def spy(*inputs: Any, **options: Any) -> Tensor:
+        seen.append((options["attn_mask"] is None, options["is_causal"], tuple(inputs[0].shape)))
+        return plain(*inputs, **options)
+
+    monkeypatch.setattr(functional, "scaled_dot_product_attention", spy)
+    inputs = qkv(lengths, dtype=torch.float32)
+    for causal in (False, True):
+        attention(inputs, lengths, is_causal=causal)
+    shape = (len(lengths), 2, lengths[0], 4)
+    assert seen == [(True, False, shape), (True, True, shape)]
+    attention(inputs, lengths, is_causal=True, sliding_window=5)
+    assert seen[2] == (False, False, shape)
+
+
+@pytest.mark.parametrize(
+    ("changed", "expected"),
+    [
+        ({}, True),
+        ({"capability": (9, 0), "dtype": torch.float16, "head_dimension": 256}, True),
+        ({"capability": (7, 5)}, False),
+        ({"dtype": torch.float32}, False),
+        ({"dtype": torch.float64}, False),
+        ({"head_dimension": 60}, False),
+        ({"head_dimension": 264}, False),
+        ({"dropout": 0.1}, False),
+    ],
+)
+def test_what_flash_attention_can_do(changed: dict[str, Any], expected: bool) -> None:
+    usual: dict[str, Any] = {
+        "capability": (8, 0),
+        "dtype": torch.bfloat16,
+        "head_dimension": 64,
+        "dropout": 0.0,
+    }
+    assert _attention._has_flash(**usual | changed) == expected

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from llmagentos.encoder import dropout_mask
 
-DTYPES = [torch.float32, torch.bfloat16, torch.float16]
+DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
 
 
 def mask(shape: tuple[int, ...], p: float, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:

@@ -1,5 +1,6 @@
 """The rows of attention: every token in one slot, and who sees whom, against plain loops."""
 
+import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -109,3 +110,11 @@ def test_the_bias_is_zero_or_minus_infinity_and_made_once() -> None:
     for dtype, causal, window in ((torch.float32, True, 3), (torch.bfloat16, False, 3)):
         assert packed.bias(dtype, causal=causal, window=window) is not bias
     assert packing([8, 8]).bias(torch.float32, causal=False, window=None) is None
+
+
+@pytest.mark.parametrize(("longest", "capacity"), [(1017, 1024), (1024, 1024), (1025, 1025), (2999, 2999)])
+def test_the_row_of_a_long_text_is_no_longer_than_that(longest: int, capacity: int) -> None:
+    alone = packing([longest])
+    assert alone.rows.texts.shape == (1, capacity)
+    assert (alone.bias(torch.float32, causal=False, window=None) is None) == (longest == capacity)
+    assert packing([longest, 3]).rows.texts.shape == (1 if capacity - longest >= 3 else 2, capacity)

@@ -20,11 +20,7 @@ from transformers import (
     CanineTokenizer,
     GPT2Config,
     GPT2Model,
-    OPTConfig,
-    OPTModel,
-    PreTrainedModel,
     PreTrainedTokenizerBase,
-    PreTrainedTokenizerFast,
     RobertaConfig,
     RobertaModel,
     T5Config,
@@ -32,38 +28,27 @@ from transformers import (
 )
 
 from llmagentos.encoder import Encoder, Pooling, TransformerEncoder, load_encoder
-from llmagentos.encoder._transformer import special_tokens
-from llmagentos.errors import ConfigError, ModelError
+from llmagentos.encoder._special_tokens import special_tokens
+from llmagentos.errors import ModelError
 
 from .tiny import (
     KINDS,
+    LENGTHS,
+    NOT_PACKABLE,
+    PACKABLE,
     SIZES,
     TEXTS,
+    encoder_of,
     fast_tokenizer,
+    gradient,
     ragged,
+    some_texts,
     tiny_bert,
-    tiny_gemma2,
     tiny_gpt2,
     tiny_modernbert,
     tiny_mpnet,
-    tiny_qwen3,
-    tiny_roberta,
     wordpiece,
 )
-
-Build = Callable[[], tuple[PreTrainedModel, PreTrainedTokenizerFast]]
-
-PACKABLE: dict[str, Build] = {
-    "bert": tiny_bert,
-    "modernbert, window of 4": lambda: tiny_modernbert(local_attention=8),
-    "qwen3": tiny_qwen3,
-    "gpt2": tiny_gpt2,
-    "roberta": tiny_roberta,
-    "gemma2, window of 4, no softcap": lambda: tiny_gemma2(softcap=None),
-}
-NOT_PACKABLE: dict[str, Build] = {"mpnet": tiny_mpnet, "gemma2": lambda: tiny_gemma2(softcap=1.0)}
-
-LENGTHS = [3, 40, 17, 1, 25, 9]
 
 
 def unit_vectors(encoder: Encoder) -> torch.Tensor:
@@ -246,40 +231,16 @@ def test_encoder_decoders_are_refused() -> None:
         TransformerEncoder(T5Model(config), wordpiece())
 
 
-def encoder_of(
-    build: Build, pooling: Pooling = "mean", *, micro_batch_tokens: int = 2048
-) -> TransformerEncoder:
-    """With weights so large that each token shows in the result, and without dropout."""
-    torch.manual_seed(0)
-    backbone, tokenizer = build()
-    for parameter in backbone.parameters():
-        parameter.data += 0.1 * torch.randn_like(parameter)
-    return TransformerEncoder(
-        backbone, tokenizer, pooling=pooling, micro_batch_tokens=micro_batch_tokens
-    ).eval()
-
-
-def some_texts(encoder: TransformerEncoder) -> tuple[Tensor, Tensor]:
-    generator = torch.Generator().manual_seed(1)
-    tokens = torch.randint(5, encoder.backbone.config.vocab_size, (sum(LENGTHS),), generator=generator)
-    return tokens, torch.tensor([0, *LENGTHS]).cumsum(0)
-
-
 def one_by_one(encoder: TransformerEncoder, tokens: Tensor, offsets: Tensor) -> Tensor:
     """Each text alone through the plain backbone."""
-    rows = []
+    rows, packs = [], encoder.packs
+    encoder.packs = False
     for start, stop in pairwise(offsets.tolist()):
         ids = [*encoder._prefix, *tokens[start:stop].tolist(), *encoder._suffix]
         hidden = encoder.backbone(input_ids=torch.tensor([ids])).last_hidden_state[0]
         rows.append({"mean": hidden.mean(0), "cls": hidden[0], "lasttoken": hidden[-1]}[encoder.pooling])
+    encoder.packs = packs
     return torch.stack(rows)
-
-
-def gradient(encoder: TransformerEncoder, h: Tensor) -> Tensor:
-    """Of a sum in which each number of h counts differently, with respect to all weights."""
-    weights = [p for p in encoder.parameters() if p.requires_grad]
-    total = (h * torch.linspace(-1, 2, h.numel()).view(h.shape)).sum()
-    return torch.cat([g.flatten() for g in torch.autograd.grad(total, weights)])
 
 
 @pytest.mark.parametrize("pooling", ["mean", "cls", "lasttoken"])
@@ -328,19 +289,6 @@ def test_mpnet_equals_sentence_transformers(tmp_path: Path) -> None:
     encoder = encoder_of(tiny_mpnet)
     encoder.save(tmp_path)
     torch.testing.assert_close(unit_vectors(encoder), their_unit_vectors(tmp_path), rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("training", [True, False])
-@pytest.mark.parametrize("kind", [*PACKABLE, *NOT_PACKABLE])
-def test_trying_leaves_the_backbone_as_it_was(kind: str, training: bool) -> None:
-    backbone, tokenizer = (PACKABLE | NOT_PACKABLE)[kind]()
-    backbone.train(training)
-    attention, random = backbone.config._attn_implementation, torch.random.get_rng_state()
-    encoder = TransformerEncoder(backbone, tokenizer)
-    assert torch.equal(torch.random.get_rng_state(), random)
-    assert all(module.training == training for module in backbone.modules())
-    encoder(*ragged(encoder, TEXTS))
-    assert backbone.config._attn_implementation == attention
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -420,56 +368,3 @@ def test_work_counts_the_matrices_of_gpt2_and_no_tables() -> None:
     work = encoder.work(torch.tensor([10]))
     assert (work.tokens, work.slots) == (10, 10)
     assert work.flops == 6 * weights * 10 + 12 * 2 * 32 * 100
-
-
-def tiny_opt() -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """The last norm stands before the layers in its list of parameters."""
-    tokenizer = wordpiece()
-    sizes = {"ffn_dim" if name == "intermediate_size" else name: size for name, size in SIZES.items()}
-    config = OPTConfig(vocab_size=len(tokenizer), pad_token_id=0, word_embed_proj_dim=32, **sizes)
-    return OPTModel(config), tokenizer
-
-
-def last_layers(backbone: PreTrainedModel) -> set[str]:
-    """Names of what comes after the first layer: the second and the last norm, but not BERT's pooler."""
-    before = ("embeddings", "embed_", "wte", "wpe", "pooler")
-    return {
-        name
-        for name, _ in backbone.named_parameters()
-        if not any(part in name for part in before) and not {"0"} & set(name.split("."))
-    }
-
-
-@pytest.mark.parametrize("kind", [*KINDS, "roberta", "opt"])
-def test_frozen_weights_get_no_gradient_and_all_others_do(kind: str) -> None:
-    encoder = encoder_of((KINDS | {"roberta": tiny_roberta, "opt": tiny_opt})[kind])
-    encoder.freeze(1)
-    torch.autograd.backward(encoder(*some_texts(encoder)).square().sum())
-    with_gradient = {name for name, p in encoder.backbone.named_parameters() if p.grad is not None}
-    assert with_gradient == last_layers(encoder.backbone)
-
-
-def test_freezing_no_layer_freezes_nothing() -> None:
-    encoder = encoder_of(tiny_qwen3)
-    encoder.freeze(0)
-    assert all(parameter.requires_grad for parameter in encoder.parameters())
-
-
-@pytest.mark.parametrize("num_layers", [2, 7])
-def test_one_layer_at_least_has_to_be_trained(num_layers: int) -> None:
-    encoder = encoder_of(tiny_bert)
-    with pytest.raises(
-        ConfigError, match=rf"freeze_layers must be below 2, the layers of transformer, got {num_layers}"
-    ):
-        encoder.freeze(num_layers)
-    assert all(p.requires_grad for layer in encoder.layers for p in layer.parameters())
-
-
-@pytest.mark.parametrize("kind", [*PACKABLE, *NOT_PACKABLE])
-def test_layers_stand_in_the_order_of_the_text(kind: str) -> None:
-    encoder = encoder_of((PACKABLE | NOT_PACKABLE)[kind])
-    order: list[int] = []
-    for number, layer in enumerate(encoder.layers):
-        layer.register_forward_hook(lambda *_, number=number: order.append(number))
-    encoder(*some_texts(encoder))
-    assert order == [0, 1]

@@ -27,7 +27,7 @@ from transformers import (
     RobertaModel,
 )
 
-from llmagentos.encoder import Encoder
+from llmagentos.encoder import Encoder, Pooling, TransformerEncoder
 
 TEXTS = [
     "The quick brown fox jumps over the lazy dog.",
@@ -160,12 +160,53 @@ def tiny_gemma2(*, softcap: float | None) -> tuple[PreTrainedModel, PreTrainedTo
     return Gemma2Model(config), tokenizer
 
 
-KINDS: dict[str, Callable[[], tuple[PreTrainedModel, PreTrainedTokenizerFast]]] = {
+Build = Callable[[], tuple[PreTrainedModel, PreTrainedTokenizerFast]]
+
+KINDS: dict[str, Build] = {
     "bert": tiny_bert,
     "modernbert": tiny_modernbert,
     "qwen3": tiny_qwen3,
     "gpt2": tiny_gpt2,
 }
+
+
+PACKABLE: dict[str, Build] = {
+    "bert": tiny_bert,
+    "modernbert, window of 4": lambda: tiny_modernbert(local_attention=8),
+    "qwen3": tiny_qwen3,
+    "gpt2": tiny_gpt2,
+    "roberta": tiny_roberta,
+    "gemma2, window of 4, no softcap": lambda: tiny_gemma2(softcap=None),
+}
+NOT_PACKABLE: dict[str, Build] = {"mpnet": tiny_mpnet, "gemma2": lambda: tiny_gemma2(softcap=1.0)}
+
+LENGTHS = [3, 40, 17, 1, 25, 9]
+
+
+def encoder_of(
+    build: Build, pooling: Pooling = "mean", *, micro_batch_tokens: int = 2048
+) -> TransformerEncoder:
+    """With weights so large that each token shows in the result, and without dropout."""
+    torch.manual_seed(0)
+    backbone, tokenizer = build()
+    for parameter in backbone.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    return TransformerEncoder(
+        backbone, tokenizer, pooling=pooling, micro_batch_tokens=micro_batch_tokens
+    ).eval()
+
+
+def some_texts(encoder: TransformerEncoder) -> tuple[Tensor, Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    tokens = torch.randint(5, encoder.backbone.config.vocab_size, (sum(LENGTHS),), generator=generator)
+    return tokens, torch.tensor([0, *LENGTHS]).cumsum(0)
+
+
+def gradient(encoder: TransformerEncoder, h: Tensor) -> Tensor:
+    """Of a sum in which each number of h counts differently, with respect to all weights."""
+    weights = [p for p in encoder.parameters() if p.requires_grad]
+    total = (h * torch.linspace(-1, 2, h.numel()).view(h.shape)).sum()
+    return torch.cat([g.flatten() for g in torch.autograd.grad(total, weights)])
 
 
 def ragged(encoder: Encoder, texts: Sequence[str]) -> tuple[Tensor, Tensor]:

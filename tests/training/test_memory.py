@@ -12,8 +12,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from llmagentos.encoder import is_out_of_memory
 from llmagentos.training import _memory
-from llmagentos.training._memory import free_bytes, is_out_of_memory, saved_bytes
+from llmagentos.training._memory import free_bytes, saved_bytes
 
 CPU = torch.device("cpu")
 MIB = 2**20

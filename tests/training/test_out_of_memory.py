@@ -11,12 +11,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from llmagentos.encoder import Encoder
+from llmagentos.encoder import Encoder, can_go_on_after
 from llmagentos.errors import TrainingError
 from llmagentos.loss import NTXentLoss
 from llmagentos.tokens import TokenStore
 from llmagentos.training import Budget, _step, train_encoder
-from llmagentos.training._memory import can_go_on_after
 from llmagentos.training._optimizer import make_optimizer, update
 from llmagentos.training._step import StepGradient
 from llmagentos.views import ViewBatch, Views

@@ -7,6 +7,7 @@ from llmagentos.encoder._dropout import dropout_mask
 from llmagentos.encoder._encoder import Encoder, Work
 from llmagentos.encoder._folder import Pooling
 from llmagentos.encoder._loading import load_encoder
+from llmagentos.encoder._memory import can_go_on_after, is_out_of_memory
 from llmagentos.encoder._static import StaticEncoder
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ __all__ = [
     "StaticEncoder",
     "TransformerEncoder",
     "Work",
+    "can_go_on_after",
     "dropout_mask",
+    "is_out_of_memory",
     "load_encoder",
 ]
 

@@ -3,21 +3,21 @@
 transformers lets a model's attention be exchanged by name. Ours takes the packing of the batch along
 with the queries, keys and values of all its tokens, and answers in the same form:
 
-- on a GPU in half precision, with PyTorch's FlashAttention for texts of different lengths;
+- on a GPU in half precision with PyTorch's FlashAttention for texts of different lengths. That has no
+  dropout, so a model that trains with dropout of its attention gets the last of these three on a GPU;
 - on a CPU with five products of matrices and the softmax between them, written out. PyTorch's fused
   attention for CPUs takes several times as long for its backward pass in bf16: 16 texts of 128 tokens and
   12 heads, forward and backward, two cores: 33.8 ms, and 6.2 so; in fp32 16.7 and 9.4;
 - elsewhere with PyTorch's `scaled_dot_product_attention`.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import AttentionInterface, AttentionMaskInterface, PreTrainedModel
+from transformers import AttentionInterface, AttentionMaskInterface
 
 from llmagentos.encoder._dropout import dropout_mask
 from llmagentos.encoder._packing import Packing
@@ -27,20 +27,8 @@ PACKED: Final = "llmagentos_packed"
 # Longer rows would keep more than 50 MB of probabilities a layer for 2,048 tokens.
 _LONGEST_KEPT_ROW = 1024
 
-
 # Caps on scores, attention sinks and relative positions, as Gemma 2, GPT-OSS and T5 have them.
-_NOT_HERE: Final = ("softcap", "s_aux", "position_bias")
-
-
-@contextmanager
-def packed_attention(backbone: PreTrainedModel) -> Iterator[None]:
-    """In here the backbone's attention is ours, and it has to be given `packing`."""
-    usual = backbone.config._attn_implementation
-    backbone.config._attn_implementation = PACKED
-    try:
-        yield
-    finally:
-        backbone.config._attn_implementation = usual
+_REFUSED_OPTIONS: Final = ("softcap", "s_aux", "position_bias")
 
 
 def attend(
@@ -50,7 +38,7 @@ def attend(
     value: Tensor,
     attention_mask: None,
     *,
-    packing: Packing,
+    packing: Packing | None = None,
     dropout: float = 0.0,
     scaling: float | None = None,
     is_causal: bool | None = None,
@@ -65,7 +53,7 @@ def attend(
         key: (1, H or fewer, T, d).
         value: (1, H or fewer, T, d).
         attention_mask: there is none.
-        packing: where the texts are.
+        packing: where the texts are; whoever calls the backbone has to give it.
         dropout: of the probabilities, 0 to 1.
         scaling: of the scores; None for 1 / sqrt(d).
         is_causal: look back only.
@@ -73,35 +61,62 @@ def attend(
         options: what else transformers passes on; what would change the result is refused.
 
     Returns:
-        (1, T, H, d), and no probabilities.
+        (1, T, H, d) in the dtype of `value`, or of autocast where that is on; and no probabilities.
 
     Raises:
-        ValueError: the model wants of attention what this one has not.
+        ValueError: there is no packing, or the model wants of attention what this one has not.
 
     Source: Vaswani et al. 2017, Attention Is All You Need, equation 1; Dao 2023, FlashAttention-2.
     """
-    if wanted := [name for name in _NOT_HERE if options.get(name) is not None]:
-        raise ValueError(f"packed attention has no {', '.join(wanted)}")
+    if packing is None:
+        raise ValueError(
+            "the attention of this backbone is set to packed texts, and packing must be a Packing, got None; "
+            "call the encoder and not its backbone, or set encoder.packs = False first"
+        )
+    for name in _REFUSED_OPTIONS:
+        if (wanted := options.get(name)) is not None:
+            got = f"one of shape {tuple(wanted.shape)}" if isinstance(wanted, Tensor) else wanted
+            raise ValueError(f"packed attention has no {name}, got {got}; set encoder.packs = False")
     causal = bool(getattr(module, "is_causal", False)) if is_causal is None else is_causal
     scaling = query.shape[-1] ** -0.5 if scaling is None else scaling
-    # Norms of queries and keys, as Qwen3 has them, leave float32 where autocast makes the values bf16.
-    query, key, value = (x[0].transpose(0, 1).to(value.dtype) for x in (query, key, value))
-    if query.is_cuda and query.dtype != torch.float32 and not dropout:
+    # Under autocast norms of queries and keys, as Qwen3 has them, leave float32, and so may values.
+    kind = query.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else value.dtype
+    query, key, value = (x[0].transpose(0, 1).to(dtype) for x in (query, key, value))
+    if query.is_cuda and _has_flash(
+        torch.cuda.get_device_capability(query.device), dtype, query.shape[-1], dropout
+    ):
         return _flash(query, key, value, packing, scaling, causal, sliding_window)[None], None
     if key.shape[1] != query.shape[1]:
         key, value = (x.repeat_interleave(query.shape[1] // key.shape[1], 1) for x in (key, value))
     window = sliding_window if sliding_window is not None and sliding_window < packing.longest else None
-    bias = packing.bias(query.dtype, causal=causal, window=window)
-    if query.device.type == "cpu" and packing.rows.texts.shape[1] <= _LONGEST_KEPT_ROW:
+    if kind == "cpu" and packing.rows.texts.shape[1] <= _LONGEST_KEPT_ROW:
+        bias = packing.bias(dtype, causal=causal, window=window)
         out = cast(Callable[..., Tensor], _RowAttention.apply)(
             query, key, value, packing, bias, scaling, dropout
         )
         return out[None], None
+    # Where each text has a row of its own, PyTorch knows who looks back at whom without the C x C numbers.
+    plainly_causal = causal and window is None and packing.rows.index is None
+    bias = None if plainly_causal else packing.bias(dtype, causal=causal, window=window)
     query, key, value = (_to_rows(x, packing) for x in (query, key, value))
     attended = functional.scaled_dot_product_attention(
-        query, key, value, attn_mask=bias, dropout_p=dropout, scale=scaling
+        query, key, value, attn_mask=bias, dropout_p=dropout, is_causal=plainly_causal, scale=scaling
     )
     return _from_rows(attended, packing)[None], None
+
+
+def _has_flash(capability: tuple[int, int], dtype: torch.dtype, head_dimension: int, dropout: float) -> bool:
+    """Whether FlashAttention for texts of different lengths can do that; it raises where it cannot.
+
+    Source: Dao 2023, FlashAttention-2; its limits are those of PyTorch 2.13's `varlen_attn`.
+
+    Example:
+        >>> _has_flash((8, 0), torch.bfloat16, 64, 0.0), _has_flash((7, 5), torch.bfloat16, 64, 0.0)
+        (True, False)
+    """
+    fits = head_dimension % 8 == 0 and head_dimension <= 256
+    return capability >= (8, 0) and dtype in (torch.float16, torch.bfloat16) and fits and not dropout
 
 
 def _flash(

@@ -10,7 +10,8 @@ of 128. So for attention alone texts share rows, several short ones in the row o
              d.......             row 2
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Int64
@@ -18,6 +19,10 @@ from torch import Tensor
 
 # Products of bf16 matrices are made in blocks of this many columns.
 _ROW_UNIT = 8
+
+# Longer rows go to PyTorch's attention, which takes any length. A text that fills its row needs no bias, and
+# that of one row of 8,192 slots has 256 MiB in float32.
+_LONGEST_ROUNDED = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,26 +56,27 @@ class Rows:
         if self.index is None and not causal and window is None:
             return None
         allowed = self.texts[:, :, None] == self.texts[:, None, :]
-        distance = self.positions[:, :, None] - self.positions[:, None, :]
-        if causal:
-            allowed &= distance >= 0
-        if window is not None:
-            allowed &= distance.abs() < window
+        if causal or window is not None:
+            positions = self.positions.int()  # half the memory of int64, of which there are C numbers a slot
+            distance = positions[:, :, None] - positions[:, None, :]
+            if causal:
+                allowed &= distance >= 0
+            if window is not None:
+                allowed &= distance.abs_() < window
         return allowed
 
 
-@dataclass(frozen=True, slots=True)
 class Packing:
     """N texts, one after the other.
 
-    Attributes:
+    Args:
         offsets: int64 (N + 1,), text i is tokens offsets[i] to offsets[i + 1]; no text is empty.
         longest: tokens of the longest.
     """
 
-    offsets: Int64[Tensor, " n+1"]
-    longest: int
-    _made: dict[object, object] = field(default_factory=dict)
+    def __init__(self, offsets: Int64[Tensor, " n+1"], longest: int) -> None:
+        self.offsets, self.longest = offsets, longest
+        self._biases: dict[tuple[torch.dtype, bool, int | None], Tensor | None] = {}
 
     @property
     def positions(self) -> Int64[Tensor, " t"]:
@@ -79,27 +85,20 @@ class Packing:
         starts = torch.repeat_interleave(self.offsets[:-1], lengths)
         return torch.arange(len(starts), device=starts.device) - starts
 
-    @property
+    @cached_property
     def rows(self) -> Rows:
         """The rows of attention; made once."""
-        if "rows" not in self._made:
-            self._made["rows"] = pack_rows(self.offsets)
-        rows = self._made["rows"]
-        assert isinstance(rows, Rows)
-        return rows
+        return pack_rows(self.offsets)
 
     def bias(self, dtype: torch.dtype, *, causal: bool, window: int | None) -> Tensor | None:
         """`Rows.allowed` as what is added to the scores, (R, 1, C, C): 0 or minus infinity; made once."""
         key = (dtype, causal, window)
-        if key not in self._made:
-            allowed = self.rows.allowed(causal=causal, window=window)
-            self._made[key] = None
-            if allowed is not None:
+        if key not in self._biases:
+            self._biases[key] = None
+            if (allowed := self.rows.allowed(causal=causal, window=window)) is not None:
                 zero = torch.zeros((), dtype=dtype, device=allowed.device)
-                self._made[key] = torch.where(allowed, zero, -torch.inf)[:, None]
-        bias = self._made[key]
-        assert bias is None or isinstance(bias, Tensor)
-        return bias
+                self._biases[key] = torch.where(allowed, zero, -torch.inf)[:, None]
+        return self._biases[key]
 
 
 def pack_rows(offsets: Int64[Tensor, " n+1"]) -> Rows:
@@ -109,7 +108,7 @@ def pack_rows(offsets: Int64[Tensor, " n+1"]) -> Rows:
         offsets: int64 (N + 1,), N >= 1 texts, none empty.
 
     Returns:
-        Rows as long as the longest text, rounded up to 8.
+        Rows as long as the longest text, rounded up to 8 where that has at most 1,024 tokens.
 
     Example:
         >>> rows = pack_rows(torch.tensor([0, 8, 13, 16, 17]))
@@ -120,7 +119,9 @@ def pack_rows(offsets: Int64[Tensor, " n+1"]) -> Rows:
     lengths = offsets.diff().cpu()
     order = lengths.argsort(descending=True, stable=True).tolist()
     sizes = lengths.tolist()
-    capacity = -(-sizes[order[0]] // _ROW_UNIT) * _ROW_UNIT
+    capacity = sizes[order[0]]
+    if capacity <= _LONGEST_ROUNDED:
+        capacity = -(-capacity // _ROW_UNIT) * _ROW_UNIT
     row_of, start_of = [0] * len(sizes), [0] * len(sizes)
     first, last, row = 0, len(order) - 1, 0
     while first <= last:

@@ -6,29 +6,36 @@ one row without any padding where the backbone can do that, which is found by tr
 its longest text.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
 import torch
 from jaxtyping import Float32, Int64
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
-from transformers import PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
+from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from llmagentos.encoder._attention import packed_attention
+from llmagentos.encoder._attention import PACKED
 from llmagentos.encoder._encoder import Encoder, Work
 from llmagentos.encoder._folder import Pooling, read_json, write_json, write_modules
+from llmagentos.encoder._memory import is_out_of_memory
 from llmagentos.encoder._packing import Packing
 from llmagentos.encoder._quiet import quiet_transformers
+from llmagentos.encoder._special_tokens import special_tokens
 from llmagentos.encoder._vocabulary import vocabulary_rows
 from llmagentos.errors import ConfigError, ModelError
 
 # Written by transformers into each tokenizer_config.json; they tell how this machine loaded the
 # tokenizer and mean nothing on another.
 _LOCAL_TOKENIZER_KEYS = ("is_local", "local_files_only", "name_or_path")
+
+# What a trial of packing is made long enough for. The row of BERT's 512 positions takes all-MiniLM-L6-v2
+# 0.15 s on one core; a text beyond a window of 512 goes packed and padded, so about twice (not measured).
+_LONGEST_TRIED_ROW = 2048
+_LONGEST_TRIED_WINDOW = 512
 
 
 class TransformerEncoder(Encoder):
@@ -110,10 +117,27 @@ class TransformerEncoder(Encoder):
         num_special = len(self._prefix) + len(self._suffix)
         self.max_tokens = None if self.max_seq_length is None else max(self.max_seq_length - num_special, 0)
         self._first_position = _first_position(backbone)
+        usual = backbone.config._attn_implementation
+        # Another encoder may have had this backbone before. What packs goes through transformers' attention
+        # interface, whose usual one this is.
+        self._usual_attention = "sdpa" if usual == PACKED else usual
         self.packs = self._packs_exactly()
         tables = {id(module.weight) for module in backbone.modules() if isinstance(module, nn.Embedding)}
         used = ((name, p) for name, p in backbone.named_parameters() if p.requires_grad)  # not the pooler
         self._matrices = {name for name, p in used if p.ndim == 2 and id(p) not in tables}
+
+    @property
+    def packs(self) -> bool:
+        """Whether texts go through the backbone as one row, without padding.
+
+        The backbone's own setting says it, for all threads and until it is set again; what it is set to at
+        first was found by trying.
+        """
+        return bool(self.backbone.config._attn_implementation == PACKED)
+
+    @packs.setter
+    def packs(self, packs: bool) -> None:
+        self.backbone.config._attn_implementation = PACKED if packs else self._usual_attention
 
     def micro_batches(self, lengths: Int64[Tensor, " n"]) -> list[Int64[Tensor, " m"]]:
         """Rows that go through the backbone together, longest first. See `Encoder.micro_batches`."""
@@ -139,44 +163,71 @@ class TransformerEncoder(Encoder):
     def work(self, lengths: Int64[Tensor, " n"]) -> Work:
         """See `Encoder.work`.
 
+        Padding inside the rows of attention is not counted, and weights that several layers share (ALBERT's)
+        count once.
+
         Source: Chowdhery et al. 2022, PaLM, appendix B: 6 operations a weight of a matrix and token (2 for
-        the forward pass alone, where it is frozen), and 12 L D a token for the attention of each layer.
+        the forward pass alone, where it is frozen), and for the attention of each layer 12 a token, token
+        that it sees and column of all heads (4 where the layer is frozen).
         """
         slots = self._slots(lengths)
-        computed = [len(rows) * int(slots[rows[0]]) for rows in self.micro_batches(lengths)]
-        tokens = int(slots.sum())
+        tokens = num_slots = int(slots.sum())
+        if not self.packs:
+            num_slots = sum(len(rows) * int(slots[rows[0]]) for rows in self.micro_batches(lengths))
         matrices = (p for name, p in self.backbone.named_parameters() if name in self._matrices)
         per_weight = sum(p.numel() * (6 if p.requires_grad else 2) for p in matrices)
-        per_pair = 12 * self.dimension * int(self.backbone.config.num_hidden_layers)
+        config = self.backbone.config
+        head_dimension = _setting(config, "head_dim")
+        width = int(config.num_attention_heads * head_dimension) if head_dimension else self.dimension
+        num_frozen = sum(all(not p.requires_grad for p in layer.parameters()) for layer in self.layers)
+        per_pair = width * (12 * (int(config.num_hidden_layers) - num_frozen) + 4 * num_frozen)
         return Work(
             tokens=tokens,
-            slots=tokens if self.packs else sum(computed),
+            slots=num_slots,
             flops=float(per_weight * tokens + per_pair * int(slots.square().sum())),
         )
 
     def freeze(self, num_layers: int) -> None:
-        """Freeze what comes before layer `num_layers`, embeddings too. See `Encoder.freeze`."""
+        """Freeze what a text goes through before layer `num_layers`, embeddings too. See `Encoder.freeze`.
+
+        Raises:
+            ConfigError: there are not more layers than that, or it cannot be told which they are.
+        """
         if not num_layers:
             return
-        if num_layers >= (most := len(self.layers)):
+        layers = self.layers
+        if not layers:
             raise ConfigError(
-                f"freeze_layers must be below {most}, the layers of {self.name}, got {num_layers} "
+                f"freeze_layers must be 0 for {self.name}, for it cannot be told which modules of this kind "
+                f"of model ({self.backbone.config.model_type}) are its layers, got {num_layers}; train all "
+                "of it, or choose another model (training.freeze_layers)"
+            )
+        if num_layers >= len(layers):
+            raise ConfigError(
+                f"freeze_layers must be below {len(layers)}, the layers of {self.name}, got {num_layers} "
                 "(training.freeze_layers)"
             )
-        for layer in self.layers[:num_layers]:
+        for module in self._called_before(layers[num_layers]):
+            for parameter in module.parameters(recurse=False):
+                parameter.requires_grad_(False)
+        # A layer may have parts that no short text goes through, as a mixture of experts has.
+        for layer in layers[:num_layers]:
             layer.requires_grad_(False)
-        first = self.layers[0]
-        for module in self.backbone.modules():
-            # Tables, and what holds them with their norm, but not the whole backbone.
-            has_tables = any(isinstance(child, nn.Embedding) for child in module.children())
-            if isinstance(module, nn.Embedding) or (has_tables and first not in set(module.modules())):
-                module.requires_grad_(False)
 
     @property
     def layers(self) -> Sequence[nn.Module]:
-        """The longest list of modules is that of the layers. See `Encoder.layers`."""
+        """The list of as many modules as the model has layers, if there is just one. See `Encoder.layers`.
+
+        There is none where a layer is spread over several lists (XLM) or is used again and again (ALBERT).
+        """
+        number = _setting(self.backbone.config, "num_hidden_layers")
         lists = [list(module) for module in self.backbone.modules() if isinstance(module, nn.ModuleList)]
-        return max(lists, key=len, default=[])
+        found = [
+            modules
+            for modules in lists
+            if len(modules) == number and not any(isinstance(module, nn.Embedding) for module in modules)
+        ]
+        return found[0] if len(found) == 1 else []
 
     def save(self, folder: Path) -> None:
         """Write a folder that sentence-transformers and transformers load. See `Encoder.save`."""
@@ -219,90 +270,124 @@ class TransformerEncoder(Encoder):
 
     def _embed(self, tokens: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:
         """Embeddings of one micro-batch, longest text first, none empty."""
-        embed = self._embed_packed if self.packs else self._embed_padded
-        return embed(tokens, starts, lengths).float()
+        hidden_states = self._packed if self.packs else self._padded
+        return self._pooled(hidden_states(tokens, starts, lengths), lengths).float()
 
-    def _embed_packed(self, tokens: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:
-        """As one row, without padding."""
-        offsets = functional.pad(lengths.cumsum(0), (1, 0))
-        packing = Packing(offsets, int(lengths[0]))
+    def _packed(self, tokens: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:
+        """Last hidden states (T, D) of the texts' tokens, which go as one row, without padding."""
+        packing = Packing(functional.pad(lengths.cumsum(0), (1, 0)), int(lengths[0]))
         positions = packing.positions
         ids = tokens[positions + torch.repeat_interleave(starts, lengths)]
-        with packed_attention(self.backbone):
-            hidden: Tensor = self.backbone(
-                input_ids=ids[None], position_ids=positions[None] + self._first_position, packing=packing
-            ).last_hidden_state[0]
-        if self.pooling == "cls":
-            return hidden[offsets[:-1]]
-        if self.pooling == "lasttoken":
-            return hidden[offsets[1:] - 1]
-        return torch.segment_reduce(hidden.float(), "mean", lengths=lengths, axis=0, unsafe=True)
+        hidden: Tensor = self.backbone(
+            input_ids=ids[None], position_ids=positions[None] + self._first_position, packing=packing
+        ).last_hidden_state[0]
+        return hidden
 
-    def _embed_padded(self, tokens: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:
-        """Padded on the right to the longest text."""
+    def _padded(self, tokens: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:
+        """The same, of texts that are padded on the right to the longest."""
         grid = torch.arange(int(lengths[0]), device=tokens.device)
         is_token = grid < lengths[:, None]
         ids = tokens[(starts[:, None] + grid).clamp_max_(len(tokens) - 1)].masked_fill_(~is_token, self._pad)
         hidden: Tensor = self.backbone(input_ids=ids, attention_mask=is_token.long()).last_hidden_state
-        if self.pooling == "cls":
-            return hidden[:, 0]
-        if self.pooling == "lasttoken":
-            return hidden[torch.arange(len(hidden), device=hidden.device), lengths - 1]
-        return (hidden.float() * is_token[:, :, None]).sum(1) / lengths[:, None]
+        return hidden.flatten(0, 1).index_select(0, is_token.flatten().nonzero()[:, 0])
+
+    def _pooled(self, hidden: Tensor, lengths: Tensor) -> Tensor:
+        """(N, D) from the hidden states of all tokens."""
+        if self.pooling == "mean":
+            return torch.segment_reduce(hidden.float(), "mean", lengths=lengths, axis=0, unsafe=True)
+        ends = lengths.cumsum(0)
+        return hidden[ends - lengths] if self.pooling == "cls" else hidden[ends - 1]
 
     @torch.no_grad()
     def _packs_exactly(self) -> bool:
-        """Whether two texts in one row come out as they do padded: tried, for a model does not say.
+        """Whether texts in one row come out as they do padded: tried, for a model does not say.
 
-        Positions have to be told by `position_ids` alone, and tokens may meet in attention only.
+        Positions have to be told by `position_ids` alone, and tokens may meet in attention only. The row is
+        longer than the model's positions, whose number some models (CLIP's) hold every row to, and one text
+        is longer than the window of its attention, where they are not too many to try.
         """
-        longest = 5 if self.max_seq_length is None else min(5, self.max_seq_length)
-        lengths = torch.tensor([longest, max(longest - 2, 1)])
-        size = self.backbone.config.vocab_size
-        tokens = torch.arange(int(lengths.sum())).add_(7).remainder_(size)
-        starts = torch.tensor([0, longest])
-        tokens, starts, lengths = (x.to(self.device) for x in (tokens, starts, lengths))
-        trained = self.backbone.training
-        self.backbone.train(False)
+        config = self.backbone.config
+        # Llama 4 looks within chunks of thousands of tokens, and attention does not learn of it.
+        if _setting(config, "attention_chunk_size"):
+            return False
+        longest, row = 5, 0
+        for name in ("sliding_window", "local_attention"):
+            if (window := _setting(config, name) or 0) <= _LONGEST_TRIED_WINDOW:
+                longest = max(longest, window + 2)
+        if self.max_seq_length is not None:
+            longest = min(longest, self.max_seq_length)
+        if (positions := _setting(config, "max_position_embeddings") or 0) <= _LONGEST_TRIED_ROW:
+            row = positions + 1
+        short = max(min(longest, 5) - 2, 1)
+        lengths = torch.tensor([longest, short, *[short] * (max(row - longest, 0) // short)])
+        tokens, starts, lengths = self._trial(lengths)
+        with _evaluating(self.backbone):
+            self.packs = True
+            try:
+                packed = self._packed(tokens, starts, lengths)
+            except (AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+                if is_out_of_memory(error):
+                    raise
+                return False  # a model that knows no positions, or no attention but its own
+            finally:
+                self.packs = False
+            # Two of them are enough: the others are there for the length of the row.
+            padded = self._padded(tokens, starts[:2], lengths[:2])
+        packed = packed[: len(padded)]
+        return torch.allclose(packed, padded, rtol=1e-4, atol=1e-4 * padded.abs().max().item())
+
+    def _trial(self, lengths: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Tokens, starts and lengths of texts that mean nothing; the first tokens are often special ones."""
+        size = int(self.backbone.config.vocab_size)
+        tokens = torch.arange(int(lengths.sum())).remainder_(max(size - 7, 1)).add_(min(7, size - 1))
+        return tokens.to(self.device), (lengths.cumsum(0) - lengths).to(self.device), lengths.to(self.device)
+
+    @torch.no_grad()
+    def _called_before(self, layer: nn.Module) -> list[nn.Module]:
+        """What a text goes through before it comes to that layer, found by sending one; and all tables.
+
+        DeBERTa's table of relative positions is no module that is called: layers are given its weights.
+        """
+        in_layers = {module for layer in self.layers for module in layer.modules()}
+        tables = [module for module in self.backbone.modules() if isinstance(module, nn.Embedding)]
+        found: list[nn.Module] = [table for table in tables if table not in in_layers]
+        is_there = False
+
+        def note(module: nn.Module, _: Any) -> None:
+            nonlocal is_there
+            is_there = is_there or module is layer
+            if not is_there:
+                found.append(module)
+
+        hooks = [module.register_forward_pre_hook(note) for module in self.backbone.modules()]
         try:
-            packed = self._embed_packed(tokens, starts, lengths)
-        except (AttributeError, KeyError, RuntimeError, TypeError, ValueError):
-            return False  # a model that knows no positions, or no attention but its own
-        else:
-            padded = self._embed_padded(tokens, starts, lengths)
-            return torch.allclose(packed, padded, rtol=1e-4, atol=1e-4 * padded.abs().max().item())
+            with _evaluating(self.backbone):
+                self._embed(*self._trial(torch.tensor([min(5, self.max_seq_length or 5)])))
         finally:
-            self.backbone.train(trained)
+            for hook in hooks:
+                hook.remove()
+        return found
 
 
-def special_tokens(tokenizer: Tokenizer, name: str) -> tuple[list[int], list[int]]:
-    """The token ids that the tokenizer puts before and after one text, found by asking it.
+def _setting(config: PreTrainedConfig, name: str) -> int | None:
+    """A number of a model's configuration; None where it has none, or one for each layer (Gemma 4)."""
+    try:
+        number: int | None = getattr(config, name, None)
+    except RuntimeError:  # of transformers, which would have each layer asked
+        return None
+    return number
 
-    Args:
-        tokenizer: With its post-processor; no padding, no truncation.
-        name: Of the model, for the message.
 
-    Returns:
-        Ids before and ids after a text; [] where there are none.
-
-    Raises:
-        ModelError: They cannot be told from the tokens of the text.
-    """
-    special = {token.content for token in tokenizer.get_added_tokens_decoder().values()}
-    for probe in ("a", "1", "中", *sorted(tokenizer.get_vocab().keys() - special)):
-        plain = tokenizer.encode(probe, add_special_tokens=False).ids
-        if not plain:
-            continue
-        encoding = tokenizer.encode(probe)
-        start = encoding.special_tokens_mask.index(0)
-        end = start + len(plain)
-        if encoding.ids[start:end] != plain:
-            break
-        return encoding.ids[:start], encoding.ids[end:]
-    raise ModelError(
-        f"the special tokens of {name}'s tokenizer cannot be told from those of a text; use a model whose "
-        "tokenizer.json has a template post-processor"
-    )
+@contextmanager
+def _evaluating(backbone: PreTrainedModel) -> Iterator[None]:
+    """In here nothing is dropped; then each module has the mode that it had."""
+    modes = {module: module.training for module in backbone.modules()}
+    backbone.train(False)
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode
 
 
 def _longest(backbone: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> int | None:

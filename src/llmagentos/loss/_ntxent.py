@@ -8,26 +8,25 @@ each tile again (those of a small batch are kept instead).
 
 Over several processes each has the rows of its own texts and all columns: views and denominators are
 gathered, and no gradient has to be sent.
+
+All of it is in the precision of the embeddings, at least float32, also where autocast is on.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass as plain_dataclass
-from typing import Annotated, Any, cast
+from dataclasses import dataclass
+from typing import Any, cast
 
-import numpy as np
-import numpy.typing as npt
 import torch
 import torch.distributed as dist
-from jaxtyping import Float, Int32
-from pydantic import ConfigDict, Field
-from pydantic.dataclasses import dataclass
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from llmagentos.errors import ConfigError
+from llmagentos.loss._config import check_settings
+from llmagentos.loss._keys import Keys, Same, checked_keys
 
 # Rows and columns of a tile. The smaller they are, the less of the tiles on the diagonal is computed twice;
 # below 512 the matrix products lose speed (4,096 pairs, D = 384, two cores: 647 ms with 512, 678 with 1,024,
-# 751 with 2,048). A GPU wants larger ones.
+# 751 with 2,048). A GPU wants larger ones, to be busy; how large was not measured.
 _TILE_ROWS = 512
 _TILE_ROWS_GPU = 8192
 
@@ -40,25 +39,6 @@ _WIDEST_LOGITS = 80.0
 
 # Vectors shorter than this have no direction: they count as zero and get no gradient.
 _SHORTEST = 1e-12
-
-Keys = Tensor | npt.NDArray[np.uint64] | npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
-class LossConfig:
-    """Settings of the loss.
-
-    Args:
-        temperature: tau.
-        hardness: alpha, how much more negatives count that are like the text; 0 = all alike.
-
-    Example:
-        >>> LossConfig().temperature
-        0.05
-    """
-
-    temperature: Annotated[float, Field(gt=0, allow_inf_nan=False, description="0.02 to 0.1 is usual")] = 0.05
-    hardness: Annotated[float, Field(ge=0, le=100, description="0 or 1 to 9 is usual")] = 0.0
 
 
 def ntxent(
@@ -86,25 +66,29 @@ def ntxent(
     Args:
         h_a: First views, float (N, D), any length; N >= 1.
         h_b: Second views, float (N, D); row k is the other view of row k of `h_a`.
-        temperature: tau >= 0.005; 0.02 to 0.1 is usual.
-        hashes: Content hash of each text, (N,); views of different rows with the same hash are left
-            out of each other's denominator, for they are the same text and no negatives.
-        groups: Group of each text (a session, a source document), (N,), 0 = none; the same group is
-            left out likewise. The positive is never left out.
-        hardness: alpha >= 0.
+        temperature: tau, from 0.005; 0.02 to 0.1 is usual.
+        hashes: Content hash of each text, integers (N,); views of different rows with the same hash are
+            left out of each other's denominator, for they are the same text and no negatives.
+        groups: Group of each text (a session, a source document), integers (N,), 0 = none; the same group
+            is left out likewise. The positive is never left out.
+        hardness: alpha, 0 to 100.
         queue: More negatives, float (K, D), without a gradient.
-        queue_hashes: Content hashes of their texts, (K,); needs `hashes`.
+        queue_hashes: Content hashes of their texts, integers (K,); needs `hashes`.
         process_group: Of processes with N texts each. `hashes` and `groups` are then those of all texts,
-            in the order of the ranks, and the queue is the same everywhere.
+            in the order of the ranks, and the queue is the same everywhere. The forward and the backward
+            pass wait for each other's, so that all processes have to run both.
 
     Returns:
         Scalar in the dtype of the inputs (float32 for half precision), in nats. At chance, when all
-        cosines are equal, log(2N - 1 + K); 0 at best (approached as tau -> 0). With a process group it is
-        this rank's share: the shares sum up to the loss of all texts, and so do the gradients.
+        cosines are equal, log(2N - 1 + K), and with a hardness log(1 + (2N - 2 + K) exp(alpha s)) at
+        cosine s; 0 at best (approached as tau -> 0). NaN where a vector has one, or is longer than its
+        dtype can say. With a process group it is this rank's share: the shares sum up to the loss of all
+        texts, and so do the gradients.
 
     Raises:
-        ValueError: The two views have different shapes.
-        ConfigError: The temperature is out of its range.
+        ValueError: The two views have different shapes; keys are no whole numbers or not as many as texts;
+            there are `queue_hashes` without `hashes`.
+        ConfigError: The temperature or the hardness is out of its range.
 
     Source: Chen et al. 2020, A Simple Framework for Contrastive Learning (SimCLR), equation 1; for the
     queue He et al. 2020, Momentum Contrast (MoCo), section 3.2; for the hardness Lan et al. 2025, LLaVE,
@@ -114,20 +98,29 @@ def ntxent(
         Two pairs of which all four views agree: every p is 1/3.
 
         >>> h = torch.ones(2, 3)
-        >>> round(ntxent(h, h, 0.05).item(), 4), round(float(np.log(3)), 4)
-        (1.0986, 1.0986)
+        >>> ntxent(h, h, 0.05).item(), torch.tensor(3).log().item()
+        (1.0986..., 1.0986...)
     """
     if h_a.shape != h_b.shape:
         raise ValueError(f"both views need the same shape, got {tuple(h_a.shape)} and {tuple(h_b.shape)}")
-    _check_temperature(temperature)
+    if queue_hashes is not None and hashes is None:
+        raise ValueError("queue_hashes need hashes, got None; give those of the texts as well")
+    check_settings(temperature, hardness)
     h = torch.cat((h_a, h_b))
     if h.dtype in (torch.float16, torch.bfloat16):
         h = h.float()
     num_ranks = 1 if process_group is None else dist.get_world_size(process_group)
-    same = [
-        _Same.of(hashes, queue_hashes, num_ranks, h.device, zero_is_none=False),
-        _Same.of(groups, None, num_ranks, h.device, zero_is_none=True),
-    ]
+    num_texts, of_texts = len(h_a) * num_ranks, f"text ({len(h_a)} x {num_ranks} ranks)"
+    same = []
+    if hashes is not None:
+        texts, queued = checked_keys(hashes, num_texts, "hashes", of_texts), None
+        if queue_hashes is not None:
+            num_queued = 0 if queue is None else len(queue)
+            queued = checked_keys(queue_hashes, num_queued, "queue_hashes", "text of the queue")
+        same.append(Same.of(texts, queued, num_ranks, h.device, zero_is_none=False))
+    if groups is not None:
+        texts = checked_keys(groups, num_texts, "groups", of_texts)
+        same.append(Same.of(texts, None, num_ranks, h.device, zero_is_none=True))
     settings = _Settings(
         temperature=float(temperature),
         hardness=float(hardness),
@@ -142,8 +135,8 @@ class NTXentLoss(nn.Module):
     """The loss of the seed as a module: `NTXentLoss(temperature)(h_a, h_b)`; see `ntxent`.
 
     Args:
-        temperature: tau >= 0.005; 0.02 to 0.1 is usual.
-        hardness: alpha >= 0, 0 for none.
+        temperature: tau, from 0.005; 0.02 to 0.1 is usual.
+        hardness: alpha, 0 to 100; 0 for none, 1 to 9 is usual.
 
     Raises:
         ConfigError: The temperature or the hardness is no such number.
@@ -157,16 +150,32 @@ class NTXentLoss(nn.Module):
 
     def __init__(self, temperature: float = 0.05, *, hardness: float = 0.0) -> None:
         super().__init__()
-        _check_temperature(temperature)
-        if not 0 <= hardness < float("inf"):
-            raise ConfigError(
-                f"hardness must be >= 0, got {hardness:g}; 0 or 1 to 9 is usual (loss.hardness)"
-            )
+        check_settings(temperature, hardness)
         self.temperature, self.hardness = float(temperature), float(hardness)
 
-    def forward(self, h_a: Float[Tensor, "n d"], h_b: Float[Tensor, "n d"], **more: Any) -> Float[Tensor, ""]:
+    def forward(
+        self,
+        h_a: Float[Tensor, "n d"],
+        h_b: Float[Tensor, "n d"],
+        *,
+        hashes: Keys | None = None,
+        groups: Keys | None = None,
+        queue: Float[Tensor, "k d"] | None = None,
+        queue_hashes: Keys | None = None,
+        process_group: dist.ProcessGroup | None = None,
+    ) -> Float[Tensor, ""]:
         """The loss of one batch; arguments and result as in `ntxent`."""
-        return ntxent(h_a, h_b, self.temperature, hardness=self.hardness, **more)
+        return ntxent(
+            h_a,
+            h_b,
+            self.temperature,
+            hashes=hashes,
+            groups=groups,
+            hardness=self.hardness,
+            queue=queue,
+            queue_hashes=queue_hashes,
+            process_group=process_group,
+        )
 
     def extra_repr(self) -> str:
         """The settings, for `print(loss)`."""
@@ -174,63 +183,11 @@ class NTXentLoss(nn.Module):
         return f"temperature={self.temperature:g}{hardness}"
 
 
-def _check_temperature(temperature: float) -> None:
-    if not 0.005 <= temperature < float("inf"):
-        allowed = ">= 0.005" if 0 < temperature < 1 else "> 0"
-        raise ConfigError(
-            f"temperature must be {allowed}, got {temperature:g}; 0.02 to 0.1 is usual (loss.temperature)"
-        )
-
-
-@plain_dataclass(frozen=True, slots=True)
-class _Same:
-    """Which views are of texts that are the same: equal numbers, but not 0.
-
-    Attributes:
-        views: int32 (M,), of the views of all ranks.
-        queue: int32 (K,), of the queue.
-    """
-
-    views: Int32[Tensor, " m"]
-    queue: Int32[Tensor, " k"] | None
-
-    @classmethod
-    def of(
-        cls,
-        keys: Keys | None,
-        queue_keys: Keys | None,
-        num_ranks: int,
-        device: torch.device,
-        *,
-        zero_is_none: bool,
-    ) -> "_Same | None":
-        """From keys of texts and of the queue; None if no text shares one."""
-        if keys is None:
-            return None
-        texts, queue = _array(keys), None if queue_keys is None else _array(queue_keys)
-        values = texts if queue is None else np.concatenate([texts, queue])
-        _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
-        shared = counts[inverse] > 1
-        if zero_is_none:
-            shared &= values != 0
-        if not shared.any():
-            return None
-        ids = torch.from_numpy(np.where(shared, inverse + 1, 0).astype(np.int32)).to(device)
-        # The views of a rank are its first ones, then its second ones.
-        views = ids[: len(texts)].view(num_ranks, 1, -1).expand(-1, 2, -1).reshape(-1)
-        return cls(views, None if queue is None else ids[len(texts) :])
-
-
-def _array(keys: Keys) -> npt.NDArray[np.uint64]:
-    array = keys.detach().cpu().numpy() if isinstance(keys, Tensor) else np.asarray(keys)
-    return array.view(np.uint64)  # signed and unsigned ones together would become floats
-
-
-@plain_dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Settings:
     temperature: float
     hardness: float
-    same: list[_Same]
+    same: list[Same]
     group: dist.ProcessGroup | None
 
     @property
@@ -240,7 +197,18 @@ class _Settings:
 
 
 def gathered(x: Tensor, group: dist.ProcessGroup | None) -> Tensor:
-    """The rows of all processes of a group, in the order of their ranks; each has as many."""
+    """The rows of all processes of a group, in the order of their ranks. Each of them has to call it.
+
+    Args:
+        x: (N, ...), of the same shape and dtype in each process; no gradient goes through.
+        group: None for a process alone.
+
+    Returns:
+        (N x ranks, ...), the same in each process; `x` itself where there is no group.
+
+    Raises:
+        RuntimeError: Of PyTorch, where a process of the group is gone.
+    """
     if group is None:
         return x
     everyone = x.new_empty(len(x) * dist.get_world_size(group), *x.shape[1:])
@@ -257,34 +225,44 @@ class _NTXent(torch.autograd.Function):
         L       = mean of log(1 + r_i),   r_i = sum over k of e_ik / e_i
         dL/dz_i = [sum over k of e_ik (u_i + u_k) z_k - (q_i + q_j) z_j] / (M tau)
 
-    with u_i = 1 / (e_i + sum of e_ik), q_i = r_i / (1 + r_i), j the positive of i, M all views.
+    with u_i = 1 / (e_i + sum of e_ik), q_i = u_i sum of e_ik, j the positive of i, M all views.
     """
 
     @staticmethod
     def forward(ctx: Any, h: Tensor, queue: Tensor | None, settings: _Settings) -> Tensor:
-        norms = torch.linalg.vector_norm(h, dim=1, keepdim=True)
-        inverse_norms = torch.where(norms > _SHORTEST, 1 / norms, 0.0)
-        z = h * inverse_norms
-        tiles = _Tiles(z, queue, settings)
-        keep = ctx.needs_input_grad[0] and tiles.num_elements <= _KEEP_ELEMENTS
-        sums, kept = tiles.sums(keep=keep)
-        positive = (z * tiles.positives).sum(1).to(sums.dtype) / settings.temperature - settings.scale
-        r = sums / positive.exp()
-        u = 1 / (sums + positive.exp())
-        ctx.save_for_backward(z, inverse_norms, u, r / (1 + r))
+        # Autocast would round logits, 0 to -40 at tau = 0.05, to the 8 bits of bf16: by up to 0.125.
+        with torch.autocast(h.device.type, enabled=False):
+            z, inverse_norms = _unit(h)
+            tiles = _Tiles(z, queue, settings)
+            keep = ctx.needs_input_grad[0] and tiles.num_elements <= _KEEP_ELEMENTS
+            sums, kept = tiles.sums(keep=keep)
+            positive = (z * tiles.positives).sum(1).to(sums.dtype) / settings.temperature - settings.scale
+            e = positive.exp()
+            r, u = sums / e, 1 / (sums + e)
+            # 6,200 negatives that agree, and a positive that is opposite at tau = 0.025, are beyond float32.
+            losses = torch.where(r.isinf(), sums.log() - positive, r.log1p())
+        ctx.save_for_backward(z, inverse_norms, u, sums * u)
         ctx.tiles, ctx.kept = tiles, kept
-        return (r.log1p().sum() / tiles.num_views).to(h.dtype)
+        return (losses.sum() / tiles.num_views).to(h.dtype)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
         z, inverse_norms, u, q = ctx.saved_tensors
         tiles: _Tiles = ctx.tiles
-        dz = tiles.gradient(u, ctx.kept)
-        dz -= (q + q.roll(len(z) // 2, 0))[:, None].to(z.dtype) * tiles.positives
-        dz -= z * (z * dz).sum(1, keepdim=True)
-        dz *= inverse_norms * (gradient / (tiles.num_views * tiles.settings.temperature))
+        with torch.autocast(z.device.type, enabled=False):
+            dz = tiles.gradient(u, ctx.kept)
+            dz -= (q + q.roll(len(z) // 2, 0))[:, None].to(z.dtype) * tiles.positives
+            dz -= z * (z * dz).sum(1, keepdim=True)
+            dz *= inverse_norms * (gradient / (tiles.num_views * tiles.settings.temperature))
         return dz, None, None
+
+
+def _unit(h: Tensor) -> tuple[Tensor, Tensor]:
+    """Vectors of length 1, and what they were multiplied with: NaN where the length is beyond the dtype."""
+    norms = torch.linalg.vector_norm(h, dim=1, keepdim=True)
+    inverse_norms = torch.where(norms > _SHORTEST, 1 / norms, 0.0).masked_fill(norms.isinf(), torch.nan)
+    return h * inverse_norms, inverse_norms
 
 
 class _Tiles:
@@ -293,7 +271,7 @@ class _Tiles:
     def __init__(self, z: Tensor, queue: Tensor | None, settings: _Settings) -> None:
         self.z, self.settings = z, settings
         self.everyone = gathered(z, settings.group)
-        self.queue = None if queue is None else nn.functional.normalize(queue, dim=1)
+        self.queue = None if queue is None else _unit(queue)[0]
         rank = 0 if settings.group is None else dist.get_rank(settings.group)
         self.first_row = rank * len(z)
         # float64 where float32 could not hold the smallest exponential beside the largest.
@@ -308,7 +286,7 @@ class _Tiles:
 
     @property
     def num_elements(self) -> int:
-        """Elements of all tiles."""
+        """Elements of the whole matrix; of one process alone the tiles below the diagonal are not made."""
         return len(self.z) * (len(self.everyone) + (0 if self.queue is None else len(self.queue)))
 
     @property

@@ -1,4 +1,4 @@
-"""How much may be kept: free memory, what a graph takes of it, and errors that say it was too much."""
+"""How much may be kept: free memory, and what a graph takes of it."""
 
 import os
 import resource
@@ -11,10 +11,6 @@ import torch
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-# PyTorch's allocator for the CPU, oneDNN's products, and C++.
-_NO_MEMORY = ("can't allocate memory", "could not create a primitive", "bad_alloc")
-# What oneDNN says; afterwards it refuses every product of the process.
-_NO_MORE_PRODUCTS = "could not create a primitive"
 _CGROUP = Path("/sys/fs/cgroup")
 _OWN_GROUPS = Path("/proc/self/cgroup")
 # Limit and use, of version 2 and of version 1.
@@ -112,15 +108,3 @@ def saved_bytes(encoder: torch.nn.Module) -> Iterator[SavedBytes]:
 
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         yield saved
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out; on the CPU there is no class of its own for it."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _NO_MEMORY)
-
-
-def can_go_on_after(error: BaseException) -> bool:
-    """Whether a process in which memory ran out can still multiply matrices."""
-    return _NO_MORE_PRODUCTS not in str(error)

@@ -4,10 +4,9 @@ import math
 
 import torch
 
-from llmagentos.encoder import Encoder
+from llmagentos.encoder import Encoder, is_out_of_memory
 from llmagentos.errors import NonFiniteLossError, TrainingError
 from llmagentos.training._config import ResolvedTrainingConfig
-from llmagentos.training._memory import is_out_of_memory
 from llmagentos.training._sharding import whole
 
 

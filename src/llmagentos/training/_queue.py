@@ -9,12 +9,11 @@ from jaxtyping import Float32, UInt64
 from torch import Tensor
 from torch.nn import functional
 
-from llmagentos.encoder import Encoder
+from llmagentos.encoder import Encoder, is_out_of_memory
 from llmagentos.errors import TrainingError
 from llmagentos.loss import gathered
 from llmagentos.tokens import TokenBatch
 from llmagentos.training._config import Precision
-from llmagentos.training._memory import is_out_of_memory
 from llmagentos.training._precision import autocast_to
 from llmagentos.training._ranks import Ranks
 

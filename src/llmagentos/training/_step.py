@@ -20,13 +20,13 @@ import torch
 from jaxtyping import Float32, Int64, UInt64
 from torch import Tensor
 
-from llmagentos.encoder import Encoder, Work
+from llmagentos.encoder import Encoder, Work, can_go_on_after, is_out_of_memory
 from llmagentos.errors import TrainingError
 from llmagentos.loss import NTXentLoss
 from llmagentos.tokens import TokenBatch
 from llmagentos.training._config import Precision
 from llmagentos.training._functions import CheaperFunctions
-from llmagentos.training._memory import can_go_on_after, free_bytes, is_out_of_memory, saved_bytes
+from llmagentos.training._memory import free_bytes, saved_bytes
 from llmagentos.training._precision import autocast_to
 from llmagentos.training._queue import NegativeQueue
 from llmagentos.training._ranks import ALONE, Ranks

@@ -1,0 +1,62 @@
+"""Settings of the loss stage, and the ranges in which it can compute."""
+
+import math
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+from pydantic.dataclasses import dataclass
+
+from llmagentos.errors import ConfigError
+
+# With both at their ends logits lie up to 2 (1 / 0.005 + 100) = 600 apart. exp(-600) is 1e-261, and float64
+# ends at 1e-308.
+_LOWEST_TEMPERATURE = 0.005
+_GREATEST_HARDNESS = 100.0
+_USUAL_TEMPERATURE = "0.02 to 0.1 is usual"
+_USUAL_HARDNESS = "0 or 1 to 9 is usual"
+
+
+@dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class LossConfig:
+    """Settings of the loss.
+
+    Args:
+        temperature: tau, from 0.005.
+        hardness: alpha, 0 to 100, how much more negatives count that are like the text; 0 = all alike.
+
+    Example:
+        >>> LossConfig().temperature
+        0.05
+    """
+
+    temperature: Annotated[
+        float, Field(ge=_LOWEST_TEMPERATURE, allow_inf_nan=False, description=_USUAL_TEMPERATURE)
+    ] = 0.05
+    hardness: Annotated[
+        float, Field(ge=0, le=_GREATEST_HARDNESS, allow_inf_nan=False, description=_USUAL_HARDNESS)
+    ] = 0.0
+
+
+def check_settings(temperature: float, hardness: float) -> None:
+    """Refuse what `LossConfig` refuses, for those who call the loss without it.
+
+    Args:
+        temperature: tau.
+        hardness: alpha.
+
+    Raises:
+        ConfigError: One of them is out of its range.
+    """
+    for name, value, least, most, usual in (
+        ("temperature", temperature, _LOWEST_TEMPERATURE, math.inf, _USUAL_TEMPERATURE),
+        ("hardness", hardness, 0.0, _GREATEST_HARDNESS, _USUAL_HARDNESS),
+    ):
+        if not math.isfinite(value):
+            allowed = "a finite number"
+        elif value < least:
+            allowed = f">= {least:g}"
+        elif value > most:
+            allowed = f"<= {most:g}"
+        else:
+            continue
+        raise ConfigError(f"{name} must be {allowed}, got {value:g}; {usual} (loss.{name})")
