@@ -39,8 +39,7 @@ class Config:
         (0.07, 64)
         >>> Config().override(["loss.temperature=0"])
         Traceback (most recent call last):
-        llmagentos.errors.ConfigError: temperature must be >= 0.005, got 0; 0.02 to 0.1 is usual
-        (loss.temperature)
+        llmagentos.errors.ConfigError: temperature must be > 0, got 0; 0.02 to 0.1 is usual (loss.temperature)
     """
 
     corpus: CorpusConfig = field(default_factory=CorpusConfig)

@@ -287,6 +287,20 @@ def test_texts_of_the_batch_are_left_out_of_the_queue_and_no_others() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-13)
 
 
+def test_groups_of_the_batch_are_left_out_of_the_queue_but_not_those_without_one() -> None:
+    h_a, h_b = views(4)
+    queue = views(3, seed=1)[0]
+    groups, queue_groups = np.array([5, 0, 5, 9]), np.array([0, 5, 9])
+    left_out = torch.from_numpy(np.equal.outer(groups, groups) & (groups != 0)[:, None])
+    left_out_of_queue = torch.from_numpy(np.equal.outer(groups, queue_groups) & (groups != 0)[:, None])
+    assert left_out_of_queue.int().tolist() == [[0, 1, 0], [0, 0, 0], [0, 1, 0], [0, 0, 1]]
+    expected = with_gradient(
+        plain, h_a, h_b, 0.2, left_out=left_out, queue=queue, left_out_of_queue=left_out_of_queue
+    )
+    found = with_gradient(ntxent, h_a, h_b, 0.2, groups=groups, queue=queue, queue_groups=queue_groups)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-13)
+
+
 def test_the_queue_gets_no_gradient() -> None:
     h_a, h_b = views(4)
     queue = torch.randn(3, 6, dtype=torch.float64, requires_grad=True)

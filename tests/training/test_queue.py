@@ -25,11 +25,11 @@ Array = npt.NDArray[np.float64]
 MOMENTUM = 0.75
 
 
-def batches(store: TokenStore, size: int, number: int) -> Iterator[tuple[TokenBatch, Any]]:
+def batches(store: TokenStore, size: int, number: int) -> Iterator[tuple[TokenBatch, Any, Any]]:
     for step in range(number):
         indices = np.arange(step * size, (step + 1) * size)
         pairs = Views(store, VIEWS).views(indices, seed=0, epoch=0, max_tokens=20)
-        yield pairs.a, pairs.hashes
+        yield pairs.a, pairs.hashes, pairs.hashes // np.uint64(7)  # any groups
 
 
 def changed(encoder: StaticEncoder) -> StaticEncoder:
@@ -54,13 +54,14 @@ def test_the_newest_texts_as_the_slow_copy_sees_them(store: TokenStore, size: in
     table = encoder.embedding.detach().double().numpy().copy()
     vectors: list[Array] = []
     hashes: list[int] = []
-    for batch, new in batches(store, batch_size, 6):
-        queue.follow(changed(encoder), batch, new)
+    for batch, new, groups in batches(store, batch_size, 6):
+        queue.follow(changed(encoder), batch, new, groups)
         table = MOMENTUM * table + (1 - MOMENTUM) * encoder.embedding.detach().double().numpy()
         vectors = [*vectors, *unit_means(table, batch)[:size]][-size:]
         hashes = [*hashes, *new.tolist()[:size]][-size:]
         # In which order they lie is the queue's own affair.
         order, expected = np.argsort(queue.hashes), np.argsort(np.array(hashes, np.uint64))
+        assert np.array_equal(queue.groups, queue.hashes // np.uint64(7))
         assert queue.hashes[order].tolist() == np.array(hashes, np.uint64)[expected].tolist()
         assert queue.vectors.shape == (len(hashes), 16) and queue.vectors.dtype == torch.float32
         assert np.abs(queue.vectors.numpy()[order] - np.array(vectors)[expected]).max() < 1e-5
@@ -71,8 +72,8 @@ def test_the_newest_texts_as_the_slow_copy_sees_them(store: TokenStore, size: in
 def test_no_momentum_is_the_encoder_itself(store: TokenStore) -> None:
     encoder = static(store.tokenizer)
     queue = NegativeQueue(encoder, 4, 0.0, "fp32", ALONE)
-    for batch, hashes in batches(store, 4, 1):
-        queue.follow(changed(encoder), batch, hashes)
+    for batch, hashes, groups in batches(store, 4, 1):
+        queue.follow(changed(encoder), batch, hashes, groups)
         expected = np.array(unit_means(encoder.embedding.detach().double().numpy(), batch))
     assert np.abs(queue.vectors.numpy() - expected).max() < 1e-5
 
@@ -81,25 +82,26 @@ def test_no_momentum_is_the_encoder_itself(store: TokenStore) -> None:
 def test_state_and_back(store: TokenStore, number: int) -> None:
     encoder = static(store.tokenizer)
     queue, other = (NegativeQueue(encoder, 10, MOMENTUM, "fp32", ALONE) for _ in range(2))
-    for batch, hashes in batches(store, 4, number):
-        queue.follow(changed(encoder), batch, hashes)
+    for batch, hashes, groups in batches(store, 4, number):
+        queue.follow(changed(encoder), batch, hashes, groups)
     other.load({name: tensor.clone() for name, tensor in queue.state().items()})
     for _ in range(2):
         assert torch.equal(queue.vectors, other.vectors)
+        assert np.array_equal(queue.groups, other.groups)
         assert np.array_equal(queue.hashes, other.hashes) and other.hashes.dtype == np.uint64
-        for batch, hashes in batches(store, 4, 1):
+        for batch, hashes, groups in batches(store, 4, 1):
             changed(encoder)
-            queue.follow(encoder, batch, hashes)
-            other.follow(encoder, batch, hashes)
+            queue.follow(encoder, batch, hashes, groups)
+            other.follow(encoder, batch, hashes, groups)
 
 
 def test_the_copy_has_no_dropout_and_no_gradient(tmp_path: Path) -> None:
     encoder = bert().train()
     store = make_store(tmp_path / "store", make_texts(8), encoder.tokenizer)
     queue = NegativeQueue(encoder, 4, 0.0, "fp32", ALONE)
-    ((batch, hashes),) = batches(store, 4, 1)
+    ((batch, hashes, groups),) = batches(store, 4, 1)
     for _ in range(2):
-        queue.follow(encoder, batch, hashes)
+        queue.follow(encoder, batch, hashes, groups)
         tokens, offsets = torch.from_numpy(batch.tokens).long(), torch.from_numpy(batch.offsets)
         h = encoder.eval()(tokens, offsets)
         torch.testing.assert_close(queue.vectors, torch.nn.functional.normalize(h.detach(), dim=1))

@@ -3,8 +3,9 @@
 import math
 from typing import Annotated
 
-from pydantic import ConfigDict, Field
+from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticKnownError
 
 from llmagentos.errors import ConfigError
 
@@ -14,6 +15,12 @@ _LOWEST_TEMPERATURE = 0.005
 _GREATEST_HARDNESS = 100.0
 _USUAL_TEMPERATURE = "0.02 to 0.1 is usual"
 _USUAL_HARDNESS = "0 or 1 to 9 is usual"
+
+
+def _computable(temperature: float) -> float:
+    if temperature < _LOWEST_TEMPERATURE:
+        raise PydanticKnownError("greater_than_equal", {"ge": _LOWEST_TEMPERATURE})
+    return temperature
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -30,7 +37,9 @@ class LossConfig:
     """
 
     temperature: Annotated[
-        float, Field(ge=_LOWEST_TEMPERATURE, allow_inf_nan=False, description=_USUAL_TEMPERATURE)
+        float,
+        Field(gt=0, allow_inf_nan=False, description=_USUAL_TEMPERATURE),
+        AfterValidator(_computable),
     ] = 0.05
     hardness: Annotated[
         float, Field(ge=0, le=_GREATEST_HARDNESS, allow_inf_nan=False, description=_USUAL_HARDNESS)
@@ -53,6 +62,8 @@ def check_settings(temperature: float, hardness: float) -> None:
     ):
         if not math.isfinite(value):
             allowed = "a finite number"
+        elif name == "temperature" and value <= 0:
+            allowed = "> 0"
         elif value < least:
             allowed = f">= {least:g}"
         elif value > most:

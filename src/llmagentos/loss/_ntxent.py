@@ -51,6 +51,7 @@ def ntxent(
     hardness: float = 0.0,
     queue: Float[Tensor, "k d"] | None = None,
     queue_hashes: Keys | None = None,
+    queue_groups: Keys | None = None,
     process_group: dist.ProcessGroup | None = None,
 ) -> Float[Tensor, ""]:
     r"""NT-Xent over the 2N views of N texts.
@@ -74,6 +75,7 @@ def ntxent(
         hardness: alpha, 0 to 100.
         queue: More negatives, float (K, D), without a gradient.
         queue_hashes: Content hashes of their texts, integers (K,); needs `hashes`.
+        queue_groups: Their groups, likewise; needs `groups`.
         process_group: Of processes with N texts each. `hashes` and `groups` are then those of all texts,
             in the order of the ranks, and the queue is the same everywhere. The forward and the backward
             pass wait for each other's, so that all processes have to run both.
@@ -87,7 +89,7 @@ def ntxent(
 
     Raises:
         ValueError: The two views have different shapes; keys are no whole numbers or not as many as texts;
-            there are `queue_hashes` without `hashes`.
+            there are `queue_hashes` without `hashes`, or `queue_groups` without `groups`.
         ConfigError: The temperature or the hardness is out of its range.
 
     Source: Chen et al. 2020, A Simple Framework for Contrastive Learning (SimCLR), equation 1; for the
@@ -103,8 +105,6 @@ def ntxent(
     """
     if h_a.shape != h_b.shape:
         raise ValueError(f"both views need the same shape, got {tuple(h_a.shape)} and {tuple(h_b.shape)}")
-    if queue_hashes is not None and hashes is None:
-        raise ValueError("queue_hashes need hashes, got None; give those of the texts as well")
     check_settings(temperature, hardness)
     h = torch.cat((h_a, h_b))
     if h.dtype in (torch.float16, torch.bfloat16):
@@ -112,15 +112,15 @@ def ntxent(
     num_ranks = 1 if process_group is None else dist.get_world_size(process_group)
     num_texts, of_texts = len(h_a) * num_ranks, f"text ({len(h_a)} x {num_ranks} ranks)"
     same = []
-    if hashes is not None:
-        texts, queued = checked_keys(hashes, num_texts, "hashes", of_texts), None
-        if queue_hashes is not None:
-            num_queued = 0 if queue is None else len(queue)
-            queued = checked_keys(queue_hashes, num_queued, "queue_hashes", "text of the queue")
-        same.append(Same.of(texts, queued, num_ranks, h.device, zero_is_none=False))
-    if groups is not None:
-        texts = checked_keys(groups, num_texts, "groups", of_texts)
-        same.append(Same.of(texts, None, num_ranks, h.device, zero_is_none=True))
+    for name, of_views, of_queue in (("hashes", hashes, queue_hashes), ("groups", groups, queue_groups)):
+        if of_queue is not None and of_views is None:
+            raise ValueError(f"queue_{name} need {name}, got None; give those of the texts as well")
+        if of_views is not None:
+            keys, queued = checked_keys(of_views, num_texts, name, of_texts), None
+            if of_queue is not None:
+                num_queued = 0 if queue is None else len(queue)
+                queued = checked_keys(of_queue, num_queued, f"queue_{name}", "text of the queue")
+            same.append(Same.of(keys, queued, num_ranks, h.device, zero_is_none=name == "groups"))
     settings = _Settings(
         temperature=float(temperature),
         hardness=float(hardness),
@@ -162,6 +162,7 @@ class NTXentLoss(nn.Module):
         groups: Keys | None = None,
         queue: Float[Tensor, "k d"] | None = None,
         queue_hashes: Keys | None = None,
+        queue_groups: Keys | None = None,
         process_group: dist.ProcessGroup | None = None,
     ) -> Float[Tensor, ""]:
         """The loss of one batch; arguments and result as in `ntxent`."""
@@ -174,6 +175,7 @@ class NTXentLoss(nn.Module):
             hardness=self.hardness,
             queue=queue,
             queue_hashes=queue_hashes,
+            queue_groups=queue_groups,
             process_group=process_group,
         )
 

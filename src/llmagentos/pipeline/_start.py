@@ -1,5 +1,6 @@
 """What a run starts from: an encoder from nothing, and names that mean the same everywhere."""
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +27,10 @@ def new_static(store: TokenStore, config: Config) -> StaticEncoder:
 
 def absolute(name: str | Path) -> str:
     """A file or folder by its whole path, so that a run may go on from elsewhere; "-" as it is."""
-    return str(name) if name == "-" else str(Path(name).expanduser().absolute())
+    return str(name) if name == "-" else str(Path(os.path.expanduser(name)).absolute())
 
 
 def encoder_name(name: str) -> str:
     """A folder by its whole path, anything else as it is; `static` and `minilm` are no folders."""
-    is_folder = name not in ("static", "minilm") and Path(name).expanduser().is_dir()
+    is_folder = name not in ("static", "minilm") and Path(os.path.expanduser(name)).is_dir()
     return absolute(name) if is_folder else name

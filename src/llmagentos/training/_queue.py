@@ -50,7 +50,7 @@ class NegativeQueue:
                 f"a queue of {size:,} vectors takes {4e-9 * size * encoder.dimension:.1f} GB, more than is "
                 "free; lower training.queue_size"
             ) from error
-        self._hashes = np.zeros(size, np.uint64)
+        self._hashes, self._groups = np.zeros(size, np.uint64), np.zeros(size, np.uint64)
         self._seen = self._next = 0
 
     @property
@@ -63,14 +63,26 @@ class NegativeQueue:
         """Content hashes of their texts."""
         return self._hashes[: self._seen]
 
+    @property
+    def groups(self) -> UInt64[np.ndarray, " k"]:
+        """Groups of their texts, 0 for none."""
+        return self._groups[: self._seen]
+
     @torch.no_grad()
-    def follow(self, encoder: Encoder, batch: TokenBatch, hashes: UInt64[np.ndarray, " n"]) -> None:
+    def follow(
+        self,
+        encoder: Encoder,
+        batch: TokenBatch,
+        hashes: UInt64[np.ndarray, " n"],
+        groups: UInt64[np.ndarray, " n"],
+    ) -> None:
         """Move the copy after an update, and put this rank's first views and those of the others in.
 
         Args:
             encoder: after its update.
             batch: N texts.
             hashes: of the texts of all ranks.
+            groups: likewise.
         """
         for own, theirs in zip(self._copy.parameters(), encoder.parameters(), strict=True):
             own.lerp_(theirs, 1 - self._momentum)
@@ -78,7 +90,7 @@ class NegativeQueue:
         new = gathered(self._embed(batch), self._ranks.group)[: len(self._vectors)]
         places = (self._next + np.arange(len(new))) % len(self._vectors)
         self._vectors[torch.from_numpy(places).to(new.device)] = new
-        self._hashes[places] = hashes[: len(new)]
+        self._hashes[places], self._groups[places] = hashes[: len(new)], groups[: len(new)]
         self._next = (self._next + len(new)) % len(self._vectors)
         self._seen = min(self._seen + len(new), len(self._vectors))
 
@@ -101,8 +113,13 @@ class NegativeQueue:
     def state(self) -> dict[str, Tensor]:
         """What a checkpoint keeps of it."""
         weights = {f"copy.{name}": tensor for name, tensor in self._copy.state_dict().items()}
-        hashes = torch.from_numpy(self.hashes.view(np.int64))
-        return weights | {"vectors": self.vectors, "hashes": hashes, "next": torch.tensor(self._next)}
+        keys = {"hashes": self.hashes, "groups": self.groups}
+        return {
+            **weights,
+            **{name: torch.from_numpy(values.view(np.int64)) for name, values in keys.items()},
+            "vectors": self.vectors,
+            "next": torch.tensor(self._next),
+        }
 
     def load(self, state: Mapping[str, Tensor]) -> None:
         """Put it back."""
@@ -110,5 +127,6 @@ class NegativeQueue:
         self._copy.load_state_dict(weights)
         self._seen = len(state["vectors"])
         self._vectors[: self._seen] = state["vectors"]
-        self._hashes[: self._seen] = state["hashes"].numpy().view(np.uint64)
+        for name, values in (("hashes", self._hashes), ("groups", self._groups)):
+            values[: self._seen] = state[name].numpy().view(np.uint64)
         self._next = int(state["next"])

@@ -230,7 +230,11 @@ class StepGradient:
         """This rank's share of the loss; the gradients are in the two views."""
         queue = {}
         if self.queue is not None and len(self.queue.vectors):
-            queue = {"queue": self.queue.vectors, "queue_hashes": self.queue.hashes}
+            queue = {
+                "queue": self.queue.vectors,
+                "queue_hashes": self.queue.hashes,
+                "queue_groups": self.queue.groups,
+            }
         loss = self.loss(h_a, h_b, **keys, **queue, process_group=self.ranks.group)
         torch.autograd.backward(self.scaler.scale(loss))
         value: float = loss.item()

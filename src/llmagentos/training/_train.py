@@ -201,7 +201,7 @@ def train_encoder(
             gradient_norm = clipped_norm(trained.optimizer, trained.scaler, config.max_gradient_norm)
             update(trained.optimizer, trained.scaler, learning_rate)
             if trained.queue is not None:
-                trained.queue.follow(encoder, pairs.a, hashes)
+                trained.queue.follow(encoder, pairs.a, hashes, groups)
 
             check_finite(result.loss, gradient_norm, trained.scaler, step + 1, config)
             clock.count(batch_size, result.work)
