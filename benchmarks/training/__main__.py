@@ -64,7 +64,7 @@ def skewed_64(seed: int, configuration: Configuration, folder: Path) -> dict[str
 @suite.unit(
     figures=_figures("skewed", 256, 4.0, 2.5, CACHE),
     data=[ARXIV, IRC],
-    configuration={**MINILM, "kind": "skewed", "batch_size": 256, "steps": 4, "cached": ["fp32"]},
+    configuration={**MINILM, "kind": "skewed", "batch_size": 256, "steps": 3, "cached": ["fp32"]},
     in_quick=False,
 )
 def skewed_256(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
@@ -90,7 +90,7 @@ def abstracts_64(seed: int, configuration: Configuration, folder: Path) -> dict[
 @suite.unit(
     figures=_figures("abstracts", 256, 2.0, 1.4, CACHE),
     data=[ARXIV],
-    configuration={**MINILM, "kind": "abstracts", "batch_size": 256, "steps": 4, "cached": ["fp32"]},
+    configuration={**MINILM, "kind": "abstracts", "batch_size": 256, "steps": 3, "cached": ["fp32"]},
     in_quick=False,
 )
 def abstracts_256(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
@@ -173,7 +173,7 @@ def stages_skewed(seed: int, configuration: Configuration, folder: Path) -> dict
 @suite.unit(
     figures=[Figure(f"training-stage-{number}-abstracts", unit=STAGE) for number in range(5)],
     data=[ARXIV],
-    configuration={**MINILM, "kind": "abstracts", "batch_size": 64, "steps": 4, "stages": [0, 1, 2, 3, 4]},
+    configuration={**MINILM, "kind": "abstracts", "batch_size": 64, "steps": 3, "stages": [0, 1, 2, 3, 4]},
     in_quick=False,
 )
 def stages_abstracts(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
