@@ -130,7 +130,7 @@ def skewed_64_options(seed: int, configuration: Configuration, folder: Path) -> 
 @suite.unit(
     figures=_over("abstracts-64-still", 2.0, 1.4, "without dropout on either side"),
     data=[ARXIV],
-    configuration={**MINILM, "kind": "abstracts", "batch_size": 64, "steps": 8},
+    configuration={**MINILM, "kind": "abstracts", "batch_size": 64, "steps": 4},
     in_quick=False,
 )
 def abstracts_64_still(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
@@ -160,7 +160,7 @@ STAGE = "seconds a step of 64 pairs"
 @suite.unit(
     figures=[Figure(f"training-stage-{number}-skewed", unit=STAGE) for number in range(5)],
     data=[ARXIV, IRC],
-    configuration={**MINILM, "kind": "skewed", "batch_size": 64, "steps": 8, "stages": [0, 1, 2, 3, 4]},
+    configuration={**MINILM, "kind": "skewed", "batch_size": 64, "steps": 3, "stages": [0, 1, 2, 3, 4]},
     quick={"steps": 2, "stages": [1, 4]},
 )
 def stages_skewed(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
