@@ -16,7 +16,7 @@ from torch import Tensor
 
 from llmagentos.errors import TrainingError
 from llmagentos.training import Ranks, batch_at, read_metrics
-from llmagentos.training._train import _batch_size, check_settings
+from llmagentos.training._run import batch_size_of, check_settings
 
 from .small import CONFIG
 from .two import CASES, EXACT, LOSSES, NUM_TEXTS, RESUMED, STEPS, TEMPERATURE, loss_inputs
@@ -364,7 +364,7 @@ def test_a_deadline_is_the_same_number_of_steps_for_both(together: Path) -> None
     [(8, 100, 2, 8), (8, 7, 2, 6), (9, 10, 3, 9), (16, 11, 4, 8)],
 )
 def test_batch_sizes(wanted: int, texts: int, size: int, given: int) -> None:
-    assert _batch_size(wanted, texts, Ranks(size=size)) == given
+    assert batch_size_of(wanted, texts, Ranks(size=size)) == given
     shares = [Ranks(rank, size).share(np.arange(given)) for rank in range(size)]
     assert np.concatenate(shares).tolist() == list(range(given))
     assert {len(share) for share in shares} == {given // size}
@@ -372,6 +372,6 @@ def test_batch_sizes(wanted: int, texts: int, size: int, given: int) -> None:
 
 def test_more_processes_than_texts_are_refused() -> None:
     with pytest.raises(TrainingError, match="3 processes need at least as many texts, got 2"):
-        _batch_size(9, 2, Ranks(size=3))
+        batch_size_of(9, 2, Ranks(size=3))
     with pytest.raises(TrainingError, match=r"multiple of the number of processes \(4\), got 2; 4 is"):
         check_settings(replace(CONFIG, batch_size=2), Ranks(size=4))

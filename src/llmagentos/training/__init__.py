@@ -14,7 +14,8 @@ from llmagentos.training._monitor import Metrics, read_metrics
 from llmagentos.training._order import batch_at
 from llmagentos.training._precision import autocast_to
 from llmagentos.training._ranks import Ranks, joined_ranks
-from llmagentos.training._train import PairSource, TrainingResult, check_settings, train_encoder
+from llmagentos.training._run import check_settings
+from llmagentos.training._train import PairSource, TrainingResult, train_encoder
 
 __all__ = [
     "Budget",
