@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from typer import Argument, Option
@@ -96,20 +96,18 @@ def train(
     """Learn an embedding model from unlabelled text, and measure it on text held out."""
     _check_out(out, inputs)
     loaded = _config(config, settings, text_field)
+    how: dict[str, Any] = {
+        "encoder": encoder,
+        "config": loaded,
+        "minutes": minutes,
+        "steps": steps,
+        "resume": resume,
+    }
     if ray is not None:
         from llmagentos.pipeline import train_on_ray
 
         with _tells_how_to_go_on(out):
-            train_on_ray(
-                ray,
-                inputs,
-                out,
-                encoder=encoder,
-                config=loaded,
-                minutes=minutes,
-                steps=steps,
-                resume=resume,
-            )
+            train_on_ray(ray, inputs, out, **how)
         report = out / "report.html"
         print(f"The model is in {out}" + (f", its report in {report}" if report.exists() else ""))
         return
@@ -119,16 +117,7 @@ def train(
 
     console = _console()
     with _tells_how_to_go_on(out), joined_ranks() as ranks, progress_bars(console) as show:
-        trained = run(
-            inputs,
-            out,
-            encoder=encoder,
-            config=loaded,
-            minutes=minutes,
-            steps=steps,
-            resume=resume,
-            on_progress=show,
-        )
+        trained = run(inputs, out, **how, on_progress=show)
     if ranks.is_first:
         _summary(console, trained, timed=steps is None)
 

@@ -107,11 +107,12 @@ train_on_ray("local", [texts], out, workers=2, config=Config().override(settings
 
 def test_ray_trains_what_one_process_does(tmp_path: Path, texts: Path, alone: dict[str, Path]) -> None:
     out = tmp_path / "model"
+    (tmp_path / "model.ray").mkdir()  # of somebody else
     settings = [setting.removeprefix("--set=") for setting in SETTINGS if setting.startswith("--set=")]
     done = python("-c", TWO_ON_RAY, texts, out, "6", *settings)
     assert done.returncode == 0, done.stderr
     assert_same_run(out, alone["static"])
-    assert [path.name for path in tmp_path.iterdir()] == ["model"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["model", "model.ray"]
 
 
 def test_ray_from_the_command_line(tmp_path: Path, texts: Path) -> None:

@@ -227,7 +227,7 @@ def test_wrong_use_is_refused_with_the_way_out(english: MemoryStore) -> None:
     with pytest.raises(InputError, match=r"single string; put it into a list"):
         Views("a text")
     with pytest.raises(InputError, match="text 1 is NoneType"):
-        Views(["a", None], OFF).strings()  # type: ignore[list-item]
+        Views(["a", None], OFF).strings()  # type: ignore[list-item]  # wrong on purpose
     with pytest.raises(InputError, match="there is no text 2; indices of these texts are 0 to 1"):
         Views(["a", "b"], OFF).strings([0, 2])
     with pytest.raises(ConfigError, match=r"plain strings and have no tokens; call strings\(\)"):
@@ -237,16 +237,16 @@ def test_wrong_use_is_refused_with_the_way_out(english: MemoryStore) -> None:
     with pytest.raises(ConfigError, match="max_characters must be at least 1, got 0"):
         Views(["a"], OFF).strings(max_characters=0)
     with pytest.raises(InputError, match="views read texts by their place, which generator has not"):
-        Views(text for text in ["a"])  # type: ignore[arg-type]
+        Views(text for text in ["a"])  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(InputError, match="protect must be a list of words and phrases, got 'coffee'"):
         Views(["a"], protect="coffee")
     with pytest.raises(InputError, match="protect must be a list"):
         Views(["a"], protect=[" "])
     with pytest.raises(ConfigError, match="config must be a ViewsConfig, got 'seed'"):
-        Views(["a"], "seed")  # type: ignore[arg-type]
+        Views(["a"], "seed")  # type: ignore[arg-type]  # wrong on purpose
     for wrong in ([0.5], [True], 0, ["a"], [[0]]):
         with pytest.raises(InputError, match="indices must be a list of whole numbers"):
-            Views(["a"], OFF).strings(wrong)  # type: ignore[arg-type]
+            Views(["a"], OFF).strings(wrong)  # type: ignore[arg-type]  # wrong on purpose
     with pytest.raises(InputError, match="there is no text -1"):
         Views(["a"], OFF).explain([-1])
     with pytest.raises(ConfigError, match="give protect to build_store"):

@@ -3,6 +3,7 @@
 import os
 import shutil
 import socket
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +68,6 @@ def train_on_ray(
         "steps": steps,
         "resume": resume,
     }
-    notes = out.with_name(f"{out.name}.ray")  # what Ray writes of a run, where all its machines see it
     try:
         _check_answers(address)
         ray.init(address=address, log_to_driver=True)
@@ -76,6 +76,9 @@ def train_on_ray(
             f"there is no Ray cluster at {address} ({str(error).splitlines()[0]}); give its address, auto, "
             "or local to start one on this machine (--ray)"
         ) from error
+    out.parent.mkdir(parents=True, exist_ok=True)
+    # What Ray writes of a run, where all its machines see it; a new name, for it is removed afterwards.
+    notes = tempfile.mkdtemp(prefix=f".{out.name}.ray-", dir=out.parent)
     try:
         machines: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # Ray has none
         scaling = ScalingConfig(**_scaling(machines, workers), placement_strategy="SPREAD")
@@ -83,7 +86,7 @@ def train_on_ray(
             _worker,
             train_loop_config=arguments,
             scaling_config=scaling,
-            run_config=RunConfig(storage_path=str(notes)),
+            run_config=RunConfig(storage_path=notes),
         )
         trainer.fit()
     except LLMAgentOSError:
