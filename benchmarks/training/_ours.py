@@ -52,6 +52,7 @@ def main(told: dict[str, Any]) -> None:
         seed=told["seed"],
         precision=told["precision"],
         checkpoint_steps=10**9,
+        compile=told.get("compile", False),
         micro_batch_tokens=None if STAGES.index(told.get("stage", STAGES[-1])) >= 2 else 10_000_000,
     ).resolved(pretrained=not isinstance(encoder, StaticEncoder))
     stamps: list[tuple[int, float]] = []
@@ -85,6 +86,7 @@ def main(told: dict[str, Any]) -> None:
     # The time of a row that follows a measurement of quality holds that as well, and the first warms up.
     clean = [row for row in rows[1:] if row["step"] - 1 not in qualities] or rows
     result = {
+        "stored": len(store),
         "store_seconds": store_seconds,
         "step_seconds": spread([(0, started), *stamps]),
         "losses": [row["loss"] for row in rows],

@@ -305,20 +305,13 @@ def test_long_texts_that_fill_their_rows_need_no_numbers_of_who_sees_whom(
     ("changed", "expected"),
     [
         ({}, True),
-        ({"capability": (9, 0), "dtype": torch.float16, "head_dimension": 256}, True),
-        ({"capability": (7, 5)}, False),
+        ({"dtype": torch.float16, "head_dimension": 256}, True),
         ({"dtype": torch.float32}, False),
         ({"dtype": torch.float64}, False),
         ({"head_dimension": 60}, False),
         ({"head_dimension": 264}, False),
-        ({"dropout": 0.1}, False),
     ],
 )
 def test_what_flash_attention_can_do(changed: dict[str, Any], expected: bool) -> None:
-    usual: dict[str, Any] = {
-        "capability": (8, 0),
-        "dtype": torch.bfloat16,
-        "head_dimension": 64,
-        "dropout": 0.0,
-    }
-    assert _attention._has_flash(**usual | changed) == expected
+    usual: dict[str, Any] = {"dtype": torch.bfloat16, "head_dimension": 64}
+    assert _attention._fits_flash(**usual | changed) == expected

@@ -176,7 +176,8 @@ def test_a_run_begins_with_micro_batches_that_fit(
     store = make_store(tmp_path / "store", make_texts(64), encoder.tokenizer)
     measured = make(encoder)
     measured.fit(Views(store, VIEWS).views(np.arange(16), seed=0, epoch=0, max_tokens=20))
-    free = fits * measured._bytes_per_slot / 0.6
+    assert measured._graph is not None
+    free = measured._graph.of(fits) / 0.6
     monkeypatch.setattr(_step, "free_bytes", lambda _: free)
     train(encoder, store, tmp_path / "run", config=replace(CONFIG, micro_batch_tokens=512), steps=2)
     assert (tmp_path / "run" / "micro_batches.json").read_text() == f"[[0, {slots}]]"

@@ -215,8 +215,8 @@ def test_less_is_kept_before_less_goes_at_once(encoder: Hungry, pairs: ViewBatch
     step = make(crowded.eval(), on_lowered=lowered.append)
     assert step(pairs, 5).recomputed == 1
     assert_near(gradients(crowded), expected)
-    # One measures, then the first two attempts fail at their second micro-batch.
-    assert lowered == [] and crowded.calls == 1 + 2 + 2 + 2 * number
+    # Two measure, then the first two attempts fail at their second micro-batch.
+    assert lowered == [] and crowded.calls == 2 + 2 + 2 + 2 * number
     assert step(pairs, 5).recomputed == 1
     assert crowded.calls == 5 + 4 * number  # it remembers
 

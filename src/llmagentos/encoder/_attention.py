@@ -3,8 +3,7 @@
 transformers lets a model's attention be exchanged by name. Ours takes the packing of the batch along
 with the queries, keys and values of all its tokens, and answers in the same form:
 
-- on a GPU in half precision with PyTorch's FlashAttention for texts of different lengths. That has no
-  dropout, so a model that trains with dropout of its attention gets the last of these three on a GPU;
+- on a GPU in half precision with PyTorch's FlashAttention for texts of different lengths;
 - on a CPU with five products of matrices and the softmax between them, written out. PyTorch's fused
   attention for CPUs takes several times as long for its backward pass in bf16: 16 texts of 128 tokens and
   12 heads, forward and backward, two cores: 33.8 ms, and 6.2 so. A step of all-MiniLM-L6-v2 with 64 pairs
@@ -84,10 +83,8 @@ def attend(
     kind = query.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else value.dtype
     query, key, value = (x[0].transpose(0, 1).to(dtype) for x in (query, key, value))
-    if query.is_cuda and _has_flash(
-        torch.cuda.get_device_capability(query.device), dtype, query.shape[-1], dropout
-    ):
-        return _flash(query, key, value, packing, scaling, causal, sliding_window)[None], None
+    if packing.starts is not None and _fits_flash(dtype, query.shape[-1]):
+        return _flash(query, key, value, packing, scaling, dropout, causal, sliding_window)[None], None
     if key.shape[1] != query.shape[1]:
         key, value = (x.repeat_interleave(query.shape[1] // key.shape[1], 1) for x in (key, value))
     window = sliding_window if sliding_window is not None and sliding_window < packing.longest else None
@@ -107,17 +104,16 @@ def attend(
     return _from_rows(attended, packing)[None], None
 
 
-def _has_flash(capability: tuple[int, int], dtype: torch.dtype, head_dimension: int, dropout: float) -> bool:
-    """Whether FlashAttention for texts of different lengths can do that; it raises where it cannot.
+def _fits_flash(dtype: torch.dtype, head_dimension: int) -> bool:
+    """Whether FlashAttention takes such queries; it raises where it does not.
 
-    Source: Dao 2023, FlashAttention-2; its limits are those of PyTorch 2.13's `varlen_attn`.
+    Source: Dao 2023, FlashAttention-2; the limits are those of PyTorch 2.13's.
 
     Example:
-        >>> _has_flash((8, 0), torch.bfloat16, 64, 0.0), _has_flash((7, 5), torch.bfloat16, 64, 0.0)
+        >>> _fits_flash(torch.bfloat16, 64), _fits_flash(torch.float32, 64)
         (True, False)
     """
-    fits = head_dimension % 8 == 0 and head_dimension <= 256
-    return capability >= (8, 0) and dtype in (torch.float16, torch.bfloat16) and fits and not dropout
+    return dtype in (torch.float16, torch.bfloat16) and head_dimension % 8 == 0 and head_dimension <= 256
 
 
 def _flash(
@@ -126,27 +122,28 @@ def _flash(
     value: Tensor,
     packing: Packing,
     scaling: float,
+    dropout: float,
     causal: bool,
     window: int | None,
 ) -> Tensor:
-    from torch.nn.attention.varlen import varlen_attn
-
-    offsets = packing.offsets.int()
-    far = -1 if window is None else window - 1
-    attended = varlen_attn(
-        query.contiguous(),
-        key.contiguous(),
-        value.contiguous(),
-        offsets,
-        offsets,
+    # What PyTorch's public `varlen_attn` calls, which leaves dropout out.
+    far = None if window is None else window - 1
+    out: Tensor = torch.ops.aten._flash_attention_forward(
+        query,
+        key,
+        value,
+        packing.starts,
+        packing.starts,
         packing.longest,
         packing.longest,
+        dropout,
+        causal,
+        False,
         scale=scaling,
-        window_size=(far, 0 if causal else far),
-        enable_gqa=key.shape[1] != query.shape[1],
-    )
-    assert isinstance(attended, Tensor)  # more comes only where it is asked for
-    return attended
+        window_size_left=far,
+        window_size_right=0 if causal else far,
+    )[0]
+    return out
 
 
 def _to_rows(x: Tensor, packing: Packing) -> Tensor:

@@ -56,8 +56,9 @@ class Encoder(nn.Module, ABC):
         """One vector a text, h = Encoder(x).
 
         Args:
-            tokens: Token ids of all texts in order, int64 (T,).
-            offsets: Where each text starts, then T; int64 (N + 1,), increasing from 0.
+            tokens: Token ids of all texts in order, int64 (T,). What is on the CPU is moved to the encoder's
+                GPU without waiting for what that still computes.
+            offsets: Where each text starts, then T; int64 (N + 1,), increasing from 0; where the tokens are.
 
         Returns:
             float32 (N, D), not normalised; an empty text gives a finite vector.
@@ -118,5 +119,12 @@ class Encoder(nn.Module, ABC):
 
     @property
     def device(self) -> torch.device:
-        """Where the weights are, and the tokens must be."""
+        """Where the weights are."""
         return next(self.parameters()).device
+
+
+def moved(tensor: Tensor, device: torch.device) -> Tensor:
+    """The tensor on that device; none waits where it goes from the CPU to a GPU."""
+    if device.type == "cuda" and not tensor.is_cuda:
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)

@@ -17,6 +17,8 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
+from llmagentos.encoder._encoder import moved
+
 # Products of bf16 matrices are made in blocks of this many columns.
 _ROW_UNIT = 8
 
@@ -72,10 +74,20 @@ class Packing:
     Args:
         offsets: int64 (N + 1,), text i is tokens offsets[i] to offsets[i + 1]; no text is empty.
         longest: tokens of the longest.
+        device: on which attention computes; None for that of the offsets.
+
+    Attributes:
+        starts: int32 (N + 1,), the offsets there, for FlashAttention; None where that does not run: on a
+            CPU, and on a GPU before Ampere.
     """
 
-    def __init__(self, offsets: Int64[Tensor, " n+1"], longest: int) -> None:
+    def __init__(
+        self, offsets: Int64[Tensor, " n+1"], longest: int, device: torch.device | None = None
+    ) -> None:
         self.offsets, self.longest = offsets, longest
+        self.device = offsets.device if device is None else device
+        has_flash = self.device.type == "cuda" and torch.cuda.get_device_capability(self.device) >= (8, 0)
+        self.starts = moved(offsets.int(), self.device) if has_flash else None
         self._biases: dict[tuple[torch.dtype, bool, int | None], Tensor | None] = {}
 
     @property
@@ -88,7 +100,7 @@ class Packing:
     @cached_property
     def rows(self) -> Rows:
         """The rows of attention; made once."""
-        return pack_rows(self.offsets)
+        return pack_rows(self.offsets, self.device)
 
     def bias(self, dtype: torch.dtype, *, causal: bool, window: int | None) -> Tensor | None:
         """`Rows.allowed` as what is added to the scores, (R, 1, C, C): 0 or minus infinity; made once."""
@@ -101,11 +113,12 @@ class Packing:
         return self._biases[key]
 
 
-def pack_rows(offsets: Int64[Tensor, " n+1"]) -> Rows:
+def pack_rows(offsets: Int64[Tensor, " n+1"], device: torch.device | None = None) -> Rows:
     """Put texts into as few rows as a simple rule finds: a long one, then short ones while they fit.
 
     Args:
         offsets: int64 (N + 1,), N >= 1 texts, none empty.
+        device: for the rows; None for that of the offsets.
 
     Returns:
         Rows as long as the longest text, rounded up to 8 where that has at most 1,024 tokens.
@@ -115,7 +128,7 @@ def pack_rows(offsets: Int64[Tensor, " n+1"]) -> Rows:
         >>> rows.texts.tolist()
         [[0, 0, 0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 3, -1, -1], [2, 2, 2, -1, -1, -1, -1, -1]]
     """
-    device = offsets.device
+    device = device or offsets.device
     lengths = offsets.diff().cpu()
     order = lengths.argsort(descending=True, stable=True).tolist()
     sizes = lengths.tolist()

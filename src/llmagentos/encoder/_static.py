@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional
 
-from llmagentos.encoder._encoder import Encoder
+from llmagentos.encoder._encoder import Encoder, moved
 from llmagentos.encoder._folder import write_modules
 from llmagentos.encoder._vocabulary import vocabulary_rows
 
@@ -82,6 +82,7 @@ class StaticEncoder(Encoder):
 
     def forward(self, tokens: Int64[Tensor, " t"], offsets: Int64[Tensor, " n+1"]) -> Float32[Tensor, "n d"]:
         """Mean vector of each text, float32 (N, D); an empty text gives zero. See `Encoder.forward`."""
+        tokens, offsets = moved(tokens, self.device), moved(offsets, self.device)
         # The sum is vectorised and the mean is not: 15 against 36 ms for 130,000 x 512.
         sums = functional.embedding_bag(tokens, self.embedding, offsets, mode="sum", include_last_offset=True)
         return sums / offsets.diff().clamp_min(1).to(sums.dtype)[:, None]

@@ -19,7 +19,7 @@ from torch.nn import functional
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
 from llmagentos.encoder._attention import PACKED
-from llmagentos.encoder._encoder import Encoder, Work
+from llmagentos.encoder._encoder import Encoder, Work, moved
 from llmagentos.encoder._folder import Pooling, read_json, write_json, write_modules
 from llmagentos.encoder._memory import is_out_of_memory
 from llmagentos.encoder._packing import Packing
@@ -150,7 +150,7 @@ class TransformerEncoder(Encoder):
 
         A text without any token, special ones included, gives zero.
         """
-        h = torch.zeros(len(offsets) - 1, self.dimension, device=tokens.device)
+        h = torch.zeros(len(offsets) - 1, self.dimension, device=self.device)
         rows = self.micro_batches(offsets.diff())
         tokens, offsets = self._with_special_tokens(tokens, offsets)
         lengths = offsets.diff()
@@ -158,7 +158,7 @@ class TransformerEncoder(Encoder):
         if not rows:
             return h
         vectors = [self._embed(tokens, offsets[:-1][batch], lengths[batch]) for batch in rows]
-        return h.index_copy(0, torch.cat(rows), torch.cat(vectors))
+        return h.index_copy(0, moved(torch.cat(rows), self.device), torch.cat(vectors))
 
     def work(self, lengths: Int64[Tensor, " n"]) -> Work:
         """See `Encoder.work`.
@@ -275,11 +275,12 @@ class TransformerEncoder(Encoder):
 
     def _packed(self, tokens: Tensor, starts: Tensor, lengths: Tensor) -> Tensor:
         """Last hidden states (T, D) of the texts' tokens, which go as one row, without padding."""
-        packing = Packing(functional.pad(lengths.cumsum(0), (1, 0)), int(lengths[0]))
-        positions = packing.positions
-        ids = tokens[positions + torch.repeat_interleave(starts, lengths)]
+        packing = Packing(functional.pad(lengths.cumsum(0), (1, 0)), int(lengths[0]), self.device)
+        within = packing.positions
+        ids = moved(tokens[within + torch.repeat_interleave(starts, lengths)], self.device)
+        positions = moved(within + self._first_position, self.device)
         hidden: Tensor = self.backbone(
-            input_ids=ids[None], position_ids=positions[None] + self._first_position, packing=packing
+            input_ids=ids[None], position_ids=positions[None], packing=packing
         ).last_hidden_state[0]
         return hidden
 
@@ -288,11 +289,14 @@ class TransformerEncoder(Encoder):
         grid = torch.arange(int(lengths[0]), device=tokens.device)
         is_token = grid < lengths[:, None]
         ids = tokens[(starts[:, None] + grid).clamp_max_(len(tokens) - 1)].masked_fill_(~is_token, self._pad)
-        hidden: Tensor = self.backbone(input_ids=ids, attention_mask=is_token.long()).last_hidden_state
-        return hidden.flatten(0, 1).index_select(0, is_token.flatten().nonzero()[:, 0])
+        places = is_token.flatten().nonzero()[:, 0]
+        ids, mask, places = (moved(x, self.device) for x in (ids, is_token.long(), places))
+        hidden: Tensor = self.backbone(input_ids=ids, attention_mask=mask).last_hidden_state
+        return hidden.flatten(0, 1).index_select(0, places)
 
     def _pooled(self, hidden: Tensor, lengths: Tensor) -> Tensor:
         """(N, D) from the hidden states of all tokens."""
+        lengths = moved(lengths, self.device)
         if self.pooling == "mean":
             return torch.segment_reduce(hidden.float(), "mean", lengths=lengths, axis=0, unsafe=True)
         ends = lengths.cumsum(0)
@@ -340,7 +344,7 @@ class TransformerEncoder(Encoder):
         """Tokens, starts and lengths of texts that mean nothing; the first tokens are often special ones."""
         size = int(self.backbone.config.vocab_size)
         tokens = torch.arange(int(lengths.sum())).remainder_(max(size - 7, 1)).add_(min(7, size - 1))
-        return tokens.to(self.device), (lengths.cumsum(0) - lengths).to(self.device), lengths.to(self.device)
+        return tokens, lengths.cumsum(0) - lengths, lengths
 
     @torch.no_grad()
     def _called_before(self, layer: nn.Module) -> list[nn.Module]:

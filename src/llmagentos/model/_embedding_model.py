@@ -103,8 +103,7 @@ class EmbeddingModel:
         offsets = np.zeros(len(ids) + 1, np.int64)
         np.cumsum([len(i) for i in ids], out=offsets[1:])
         tokens = np.fromiter(chain.from_iterable(ids), np.int64, offsets[-1])
-        device = self.encoder.device
-        h = self.encoder(torch.from_numpy(tokens).to(device), torch.from_numpy(offsets).to(device))
+        h = self.encoder(torch.from_numpy(tokens), torch.from_numpy(offsets))
         unit: npt.NDArray[np.float32] = functional.normalize(h, dim=1).cpu().numpy()
         return unit
 

@@ -35,6 +35,7 @@ class ResolvedTrainingConfig:
     queue_size: int
     queue_momentum: float
     shard: bool
+    compile: bool
 
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -64,6 +65,7 @@ class TrainingConfig:
             running mean.
         shard: split weights, gradients and optimiser among the processes of a run, where none can hold
             them all.
+        compile: the layers of a Transformer by `torch.compile`, on a GPU alone.
 
     Example:
         >>> TrainingConfig(batch_size=32).resolved(pretrained=True).learning_rate
@@ -95,6 +97,7 @@ class TrainingConfig:
     queue_size: Annotated[int, Field(ge=0, le=10_000_000, description="0, or 1024 to 65536")] = 0
     queue_momentum: Annotated[float, Field(ge=0, lt=1, description="0.99 to 0.9999 is usual")] = 0.999
     shard: Annotated[bool, Field(description="true or false")] = False
+    compile: Annotated[bool, Field(description="true or false")] = False
 
     def resolved(self, *, pretrained: bool) -> ResolvedTrainingConfig:
         """The same settings with nothing left open.
@@ -112,6 +115,10 @@ class TrainingConfig:
             raise ConfigError(
                 f"freeze_layers must be 0 for a static encoder, which has no layers, got "
                 f"{self.freeze_layers} (training.freeze_layers)"
+            )
+        if self.compile and not pretrained:
+            raise ConfigError(
+                "compile must be false for a static encoder, which has no layers, got true (training.compile)"
             )
         usual: dict[str, Any] = (
             {"batch_size": 64, "learning_rate": 1e-5, "max_tokens": 128, "checkpoint_steps": 25}

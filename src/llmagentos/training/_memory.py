@@ -83,6 +83,36 @@ def _bytes_to_address_limit() -> int:
     return max(0, limit - pages * resource.getpagesize())
 
 
+@dataclass(frozen=True, slots=True)
+class GraphSize:
+    """Bytes that the graph of a micro-batch keeps: some for weights in half precision, some for each slot.
+
+    Attributes:
+        fixed: whatever is in it.
+        per_slot: for each token slot.
+
+    Example:
+        >>> GraphSize.through((100, 700), (300, 1700)).of(1000)
+        5200.0
+    """
+
+    fixed: float
+    per_slot: float
+
+    @classmethod
+    def through(cls, one: tuple[int, int], other: tuple[int, int]) -> "GraphSize":
+        """From two graphs, the second with no fewer slots: slots and bytes of each."""
+        (slots, size), (more_slots, larger) = one, other
+        if slots == more_slots:
+            return cls(fixed=0.0, per_slot=max(larger / max(slots, 1), 1.0))
+        per_slot = max((larger - size) / (more_slots - slots), 1.0)
+        return cls(fixed=max(larger - per_slot * more_slots, 0.0), per_slot=per_slot)
+
+    def of(self, slots: int) -> float:
+        """Bytes for so many slots."""
+        return self.fixed + self.per_slot * slots
+
+
 @dataclass(slots=True)
 class SavedBytes:
     """Bytes that a graph keeps for its backward pass."""

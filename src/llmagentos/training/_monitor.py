@@ -77,7 +77,7 @@ def diagnose(h_a: Tensor, h_b: Tensor) -> dict[str, float]:
         alignment, uniformity, effective_rank and dimension_deviation; over at most 256 texts, which take
         5 ms (512 took 24, a tenth of a static step of 2,048).
     """
-    h_a, h_b = h_a[:256].float(), h_b[:256].float()
+    h_a, h_b = h_a[:256].float().cpu(), h_b[:256].float().cpu()
     return {
         "alignment": alignment(h_a, h_b).item(),
         "uniformity": uniformity(h_a).item(),

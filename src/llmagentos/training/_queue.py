@@ -96,11 +96,10 @@ class NegativeQueue:
 
     def _embed(self, batch: TokenBatch) -> Float32[Tensor, "n d"]:
         """Unit vectors of some texts by the copy."""
-        device = self._vectors.device
         tokens, offsets = torch.from_numpy(batch.tokens).long(), torch.from_numpy(batch.offsets)
         try:
-            with autocast_to(self._precision, device):
-                h = self._copy(tokens.to(device), offsets.to(device))
+            with autocast_to(self._precision, self._vectors.device):
+                h = self._copy(tokens, offsets)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise

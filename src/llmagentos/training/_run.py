@@ -18,6 +18,7 @@ from llmagentos.training._checkpoint import (
     resumable_state,
     save_checkpoint,
 )
+from llmagentos.training._compile import check_can_compile
 from llmagentos.training._config import ResolvedTrainingConfig
 from llmagentos.training._micro_batches import MicroBatches
 from llmagentos.training._optimizer import make_optimizer
@@ -167,6 +168,8 @@ def check_settings(config: ResolvedTrainingConfig, ranks: Ranks) -> None:
         )
     if config.shard and ranks.size > 1:
         check_can_shard(config)
+    if config.compile:
+        check_can_compile(config, ranks)
 
 
 def batch_size_of(wanted: int, num_texts: int, ranks: Ranks) -> int:

@@ -14,19 +14,20 @@ import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple, dataclass
+from functools import partial
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Int64, UInt64
 from torch import Tensor
 
-from llmagentos.encoder import Encoder, Work, can_go_on_after, is_out_of_memory
+from llmagentos.encoder import Encoder, Work, can_go_on_after, is_out_of_memory, moved
 from llmagentos.errors import TrainingError
 from llmagentos.loss import NTXentLoss
 from llmagentos.tokens import TokenBatch
 from llmagentos.training._config import Precision
 from llmagentos.training._functions import CheaperFunctions
-from llmagentos.training._memory import free_bytes, saved_bytes
+from llmagentos.training._memory import GraphSize, free_bytes, saved_bytes
 from llmagentos.training._precision import autocast_to
 from llmagentos.training._queue import NegativeQueue
 from llmagentos.training._ranks import ALONE, Ranks
@@ -98,7 +99,7 @@ class StepGradient:
         self.encoder, self.loss, self.precision, self.scaler = encoder, loss, precision, scaler
         self.ranks, self.queue, self.on_lowered = ranks, queue, on_lowered
         self._share = self._steps_in_memory = 0
-        self._bytes_per_slot = 0.0  # not known before the first batch, nor needed for a single micro-batch
+        self._graph: GraphSize | None = None  # not known before the first batch, nor for a single micro-batch
 
     def __call__(
         self,
@@ -126,8 +127,8 @@ class StepGradient:
             "hashes": pairs.hashes if hashes is None else hashes,
             "groups": pairs.groups if groups is None else groups,
         }
-        if not self._bytes_per_slot and self.encoder.micro_batch_tokens is not None:
-            self._measure(pairs)
+        if self._graph is None and self.encoder.micro_batch_tokens is not None:
+            self._graph = self._measured(pairs)
         while True:
             # Kept and filled with zeros: 62 MB of new memory for a static table take 17 ms, zeros 3 ms.
             self.encoder.zero_grad(set_to_none=False)
@@ -147,10 +148,10 @@ class StepGradient:
         """
         if (slots := self.encoder.micro_batch_tokens) is None:
             return
-        self._measure(pairs)
-        room = self._room(_SHARE_FOR_ONE) / self._bytes_per_slot
+        self._graph = self._measured(pairs)
+        room = self._room(_SHARE_FOR_ONE)
         fitting = slots
-        while fitting > max(room, 1):
+        while fitting > 1 and self._graph.of(fitting) > room:
             fitting //= 2
         fitting = -self.ranks.most(-fitting)
         if fitting < slots:
@@ -158,20 +159,20 @@ class StepGradient:
             if self.on_lowered is not None:
                 self.on_lowered(fitting)
 
-    def _measure(self, pairs: ViewBatch) -> None:
-        """What the graph of a text keeps, with the longest one."""
+    def _measured(self, pairs: ViewBatch) -> GraphSize:
+        """What a graph keeps, from those of the longest text and of its first third."""
         side = max((pairs.a, pairs.b), key=lambda views: views.lengths.max(initial=0))
         row = int(side.lengths.argmax())
         start, end = int(side.offsets[row]), int(side.offsets[row + 1])
-        device = self.encoder.device
-        tokens = torch.from_numpy(side.tokens[start:end]).long().to(device)
-        offsets = torch.tensor([0, end - start], device=device)
-        work = self.encoder.work(offsets.diff())
-        rows = torch.zeros(1, dtype=torch.int64, device=device)
-        text = _MicroBatch(rows, tokens, offsets, work)
-        with saved_bytes(self.encoder) as saved, self._autocast():
-            fits = self._in_memory(pairs, lambda: self._embed(0, text, 0, keep=True))
-        self._bytes_per_slot = max(saved.bytes / max(work.slots, 1), 1.0) if fits else math.inf
+        text, sizes = torch.from_numpy(side.tokens[start:end]).long(), []
+        for length in (-(-len(text) // 3), len(text)):
+            offsets = torch.tensor([0, length])
+            part = _MicroBatch(offsets[:1], text[:length], offsets, self.encoder.work(offsets.diff()))
+            with saved_bytes(self.encoder) as saved, self._autocast():
+                if not self._in_memory(pairs, partial(self._embed, 0, part, 0, keep=True)):
+                    return GraphSize(fixed=math.inf, per_slot=math.inf)
+            sizes.append((part.work.slots, saved.bytes))
+        return GraphSize.through(*sizes)
 
     def _room(self, share: float) -> float:
         """Bytes in that share of the free memory."""
@@ -182,7 +183,7 @@ class StepGradient:
     ) -> StepResult | None:
         """One batch; None if any rank ran out of memory, and the gradient is worth nothing."""
         device = self.encoder.device
-        tokens, offsets = (x.to(device) for x in joined(pairs.a, pairs.b))
+        tokens, offsets = joined(pairs.a, pairs.b)
         batches = self._micro_batches(tokens, offsets)
         # A rank without memory goes on with zeros up to where the others hear of it.
         h = torch.zeros(len(offsets) - 1, self.encoder.dimension, device=device)
@@ -245,15 +246,20 @@ class StepGradient:
         lengths = offsets.diff()
         rows = self.encoder.micro_batches(lengths)
         if len(rows) == 1:
-            everything = torch.arange(len(offsets) - 1, device=tokens.device)
+            everything = moved(torch.arange(len(offsets) - 1), self.encoder.device)
             batches = [_MicroBatch(everything, tokens, offsets, self.encoder.work(lengths))]
         else:
             batches = [
-                _MicroBatch(one, *take(tokens, offsets, one), self.encoder.work(lengths[one])) for one in rows
+                _MicroBatch(
+                    moved(one, self.encoder.device),
+                    *take(tokens, offsets, one),
+                    self.encoder.work(lengths[one]),
+                )
+                for one in rows
             ]
         if is_sharded(self.encoder):
             nothing = Work(tokens=0, slots=0, flops=0.0)
-            none = _MicroBatch(rows[-1][:0], *take(tokens, offsets, rows[-1][:1]), nothing)
+            none = _MicroBatch(batches[-1].rows[:0], *take(tokens, offsets, rows[-1][:1]), nothing)
             batches += [none] * (self.ranks.most(len(batches)) - len(batches))
         return batches
 
@@ -283,7 +289,9 @@ class StepGradient:
     def _num_that_fit(self, batches: list[_MicroBatch]) -> int:
         """How many graphs may be kept; of a sharded encoder as many on each rank."""
         room = self._room(_SHARES_TO_KEEP[self._share])
-        sizes = np.cumsum([self._bytes_per_slot * batch.work.slots for batch in batches])
+        if self._graph is None:
+            return len(batches)
+        sizes = np.cumsum([self._graph.of(batch.work.slots) for batch in batches])
         fitting = int((sizes <= room).sum())
         return -self.ranks.most(-fitting) if is_sharded(self.encoder) else fitting
 

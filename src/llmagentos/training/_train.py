@@ -18,6 +18,7 @@ from llmagentos.encoder import Encoder
 from llmagentos.loss import NTXentLoss, gathered
 from llmagentos.training._budget import Budget, Clock, Plan, Speed
 from llmagentos.training._checkpoint import RunState
+from llmagentos.training._compile import compiled_layers
 from llmagentos.training._config import ResolvedTrainingConfig
 from llmagentos.training._monitor import CollapseAlarm, Metrics, diagnose, metrics_log
 from llmagentos.training._optimizer import check_finite, clipped_norm, update
@@ -140,7 +141,8 @@ def train_encoder(
     clock = Clock()
     deadline = None if run.state.resolved else budget.deadline
     plan = Plan(run.state.total_steps, deadline, run.longest, clock, ranks)
-    with metrics_log(folder, run.state.step) if ranks.is_first else nullcontext() as log:
+    compiled = compiled_layers(encoder) if config.compile else nullcontext()
+    with compiled, metrics_log(folder, run.state.step) if ranks.is_first else nullcontext() as log:
         alarm = CollapseAlarm(None if log is None else log.first_deviation)
         while (step := run.state.step) < plan.total_steps:
             learning_rate = learning_rate_at(
