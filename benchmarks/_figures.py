@@ -292,6 +292,8 @@ class Suite:
         path = self.folder / "results" / f"{self.name}{'-quick' if quick else ''}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         known: dict[str, Record] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        if record["value"] is None and known.get(record["name"], record)["value"] is not None:
+            return  # measured on another machine, which has what this one lacks
         text = json.dumps({**known, record["name"]: record}, indent=2, ensure_ascii=False)
         partial = path.with_suffix(".part")
         partial.write_text(text + "\n", encoding="utf-8")

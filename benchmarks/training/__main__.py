@@ -8,6 +8,7 @@ store.
 
 import shutil
 from pathlib import Path
+from typing import Any
 
 from benchmarks._figures import Configuration, Figure, Suite
 from benchmarks.training._pairs import ARXIV, IRC
@@ -274,42 +275,42 @@ def loader(seed: int, configuration: Configuration, folder: Path) -> dict[str, f
     return _loader.loader(seed, configuration, folder)
 
 
-@suite.unit(
-    figures=[
-        Figure(
-            f"gpu-{name}-{size}-over-{peer}",
-            unit="time a step of the peer over ours, bf16",
-            at_least=1.5 if peer == "peer" else None,
-        )
-        for name in ("minilm", "bert-300m")
-        for size in (256, 8192)
-        for peer in ("peer", "best")
-    ],
-    data=[ARXIV, IRC],
-    configuration={
-        **MINILM,
-        "kind": "skewed",
-        "device": "cuda",
-        # A row of metrics, with its 5 ms of diagnostics, comes with each of 200 steps, as in a short run.
-        "steps_of": {"minilm": {"256": 400, "8192": 8}, "bert-300m": {"256": 100, "8192": 4}},
-        "num_pairs": 4 * 8192,
-        "budgets": {"minilm": 65_536, "bert-300m": 16_384},
-        "threads": 16,
-        "bert": {
-            "hidden_size": 1024,
-            "num_hidden_layers": 22,
-            "num_attention_heads": 16,
-            "intermediate_size": 4096,
-        },
-    },
-    unavailable=None if shutil.which("nvidia-smi") else "there is no GPU on this machine",
-    in_quick=False,
-)
-def gpu(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
-    """Half chat messages, half abstracts, on the GPU."""
-    from benchmarks.training import _gpu
+BERT_300M = {
+    "hidden_size": 1024,
+    "num_hidden_layers": 22,
+    "num_attention_heads": 16,
+    "intermediate_size": 4096,
+}
 
-    return _gpu.gpu(seed, configuration, folder)
+
+def _gpu(name: str, size: int, steps: int, **more: Any) -> None:
+    """A unit of that name: half chat messages, half abstracts, on a GPU."""
+
+    def measure(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+        from benchmarks.training import _gpu
+
+        return _gpu.gpu(seed, configuration, folder)
+
+    measure.__name__ = name
+    told = {"kind": "skewed", "device": "cuda", "num_pairs": 2 * 8192, "threads": 16, "name": name}
+    suite.unit(
+        figures=[
+            Figure(f"{name}-over-peer", unit="time a step of the peer over ours, bf16", at_least=1.5),
+            Figure(f"{name}-tokens-per-second", unit="tokens/s, special ones included, bf16"),
+        ],
+        data=[ARXIV, IRC],
+        configuration={**MINILM, **told, "budget": None, "batch_size": size, "steps": steps, **more},
+        unavailable=None if shutil.which("nvidia-smi") else "there is no GPU on this machine",
+        in_quick=False,
+        seeds=(0,),
+    )(measure)
+
+
+# A row of metrics, with its 5 ms of diagnostics, comes with each of 200 steps, as in a short run.
+_gpu("gpu-minilm-256", 256, 400)
+_gpu("gpu-minilm-8192", 8192, 6, budget=65_536)
+_gpu("gpu-bert-300m-256", 256, 200, bert=BERT_300M)
+_gpu("gpu-bert-300m-8192", 8192, 3, bert=BERT_300M, budget=32_768)
 
 
 if __name__ == "__main__":

@@ -6,69 +6,51 @@ PyTorch, which has the same kernels (see `_flash`).
 
 import importlib.util
 import os
+import statistics
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
 from benchmarks._figures import Configuration
-from benchmarks.training._compare import Comparison, Result, seconds_a_step
+from benchmarks.training._compare import Comparison, seconds_a_step
 from benchmarks.training._flash import write_flash_attn
 from llmagentos.encoder import TransformerEncoder, load_encoder
 
 
 def gpu(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
-    """Each encoder at each batch size; the peer in its gradient cache where a batch does not fit."""
+    """One encoder at one batch size, ours compiled; the peer in its gradient cache where it has a budget."""
     if importlib.util.find_spec("flash_attn") is None:
         paths = [str(write_flash_attn(folder / "flash")), os.environ.get("PYTHONPATH", "")]
         os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, paths))
-    found: dict[str, float] = {}
-    for name, steps_of in configuration["steps_of"].items():
-        encoder = "minilm" if name == "minilm" else str(write_random_bert(folder, configuration))
-        for size, steps in steps_of.items():
-            place = folder / f"{name}-{size}"
-            place.mkdir()
-            told = {**configuration, "encoder": encoder, "batch_size": int(size), "steps": steps}
-            sides = Comparison(seed, {**told, "measured_at": []}, place)
-            cache = {"budget": configuration["budgets"][name]} if int(size) > 256 else {}
-            peer = {"precision": "bf16", "attention": "flash_attention_2", **cache}
-            ours = {
-                "compiled": sides.run("ours", precision="bf16", compile=True),
-                "not compiled": sides.run("ours", precision="bf16"),
-            }
-            peers = {
-                "": sides.run("peer", **peer),
-                ", 8 workers": sides.run("peer", **peer, workers=8),
-            }
-            found |= _figures(name, int(size), ours, peers)
-    return found
-
-
-def _figures(name: str, size: int, ours: dict[str, Result], peers: dict[str, Result]) -> dict[str, float]:
+    if "bert" in configuration:
+        configuration = {**configuration, "encoder": str(write_random_bert(folder, configuration["bert"]))}
+    sides = Comparison(seed, {**configuration, "measured_at": []}, folder)
+    ours = sides.run("ours", precision="bf16", compile=True)
+    peer = sides.run("peer", precision="bf16", attention="flash_attention_2")
     # Without the token store, which is made once and not on the GPU: each epoch after the first is so.
-    step = seconds_a_step([ours["compiled"] | {"store_seconds": 0.0}])
-    plain = seconds_a_step([ours["not compiled"] | {"store_seconds": 0.0}])
-    of_peers = {option: seconds_a_step([one]) for option, one in peers.items()}
-    tokens = ours["compiled"]["tokens_per_second"] * step
+    step, peers = seconds_a_step([ours | {"store_seconds": 0.0}]), seconds_a_step([peer])
+    tokens = statistics.median(ours["tokens"])
     return {
-        f"gpu-{name}-{size}-over-peer": of_peers[""] / step,
-        f"gpu-{name}-{size}-over-best": min(of_peers.values()) / step,
-        f"{name}, {size}: over the peer, not compiled": of_peers[""] / plain,
-        f"{name}, {size}: our tokens/s": tokens / step,
-        f"{name}, {size}: our tokens/s, not compiled": tokens / plain,
-        f"{name}, {size}: share of peak": 100 * ours["compiled"]["flop_utilisation"],
-        f"{name}, {size}: recomputed": ours["compiled"]["recomputed"],
-        f"{name}, {size}: first step, s": ours["compiled"]["step_seconds"][0],
-        f"{name}, {size}: first step, not compiled, s": ours["not compiled"]["step_seconds"][0],
-        f"{name}, {size}: token store, texts/s": ours["compiled"]["stored"]
-        / ours["compiled"]["store_seconds"],
-        **{f"{name}, {size}: peer's tokens/s{option}": tokens / s for option, s in of_peers.items()},
-        f"{name}, {size}: our last loss": ours["compiled"]["losses"][-1],
-        f"{name}, {size}: peer's last loss": peers[""]["losses"][-1],
+        f"{configuration['name']}-over-peer": peers / step,
+        f"{configuration['name']}-tokens-per-second": tokens / step,
+        "peer's tokens/s": tokens / peers,
+        "ours: seconds a step": step,
+        "ours: fastest step": min(ours["step_seconds"]),
+        "ours: first step, with compiling": ours["step_seconds"][0],
+        "peer: seconds a step": peers,
+        "peer: fastest step": min(peer["step_seconds"]),
+        "share of peak": 100 * ours["flop_utilisation"],
+        "recomputed": ours["recomputed"],
+        "token store, texts/s": ours["stored"] / ours["store_seconds"],
+        "ours: last loss": ours["losses"][-1],
+        "peer: last loss": peer["losses"][-1],
     }
 
 
-def write_random_bert(folder: Path, configuration: Configuration) -> Path:
+def write_random_bert(folder: Path, sizes: Mapping[str, Any]) -> Path:
     """A BERT with random weights and MiniLM's tokenizer, as a folder that both sides load."""
     torch.manual_seed(0)
     tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # transformers has none
@@ -79,7 +61,7 @@ def write_random_bert(folder: Path, configuration: Configuration) -> Path:
         sep_token="[SEP]",
         model_max_length=512,
     )
-    config = BertConfig(vocab_size=len(tokenizer), **configuration["bert"])
+    config = BertConfig(vocab_size=len(tokenizer), **sizes)
     (bert := folder / "bert").mkdir()
     TransformerEncoder(BertModel(config), tokenizer, max_seq_length=512).save(bert)
     return bert

@@ -85,8 +85,11 @@ def main(told: dict[str, Any]) -> None:
         )
     # The time of a row that follows a measurement of quality holds that as well, and the first warms up.
     clean = [row for row in rows[1:] if row["step"] - 1 not in qualities] or rows
+    # Those of a step, special ones included, from how fast they went.
+    tokens = [row["tokens_per_second"] * told["batch_size"] / row["texts_per_second"] for row in rows]
     result = {
         "stored": len(store),
+        "tokens": tokens,
         "store_seconds": store_seconds,
         "step_seconds": spread([(0, started), *stamps]),
         "losses": [row["loss"] for row in rows],

@@ -157,6 +157,8 @@ def make_model(told: dict[str, Any]) -> SentenceTransformer:
         model = SentenceTransformer(name, device=told.get("device", "cpu"), model_kwargs=attention)
         model.max_seq_length = told["max_tokens"] + 2
         without_dropout(model, told)
+        if attention.get("attn_implementation") == "flash_attention_2" and not model[0].can_flatten_inputs:
+            raise RuntimeError("sentence-transformers does not leave padding out")
         return model
     tokenizer = load_encoder("minilm").tokenizer
     return SentenceTransformer(

@@ -50,7 +50,7 @@ def gradient(encoder: Any, pairs: ViewBatch, precision: Any, shares: Any = (0.6,
     scaler = torch.amp.GradScaler("cuda", enabled=precision == "fp16")
     step = StepGradient(encoder, NTXentLoss(0.1), precision, scaler)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_step, "_SHARES_TO_KEEP", shares)
+        patch.setattr(_step, "_SHARES_TO_KEEP", {"cuda": shares})
         result = step(pairs, 5)
     both = [p.grad.flatten() / scaler.get_scale() for p in encoder.parameters() if p.grad is not None]
     return torch.cat(both), result.recomputed

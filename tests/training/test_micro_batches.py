@@ -84,9 +84,9 @@ def test_no_more_goes_at_once_than_was_asked_for(tmp_path: Path, slots: int) -> 
         steps=2,
     )
     assert all(texts == 1 or size <= slots for texts, size in seen)
-    assert sum(texts for texts, _ in seen) == 1 + 2 * 2 * 16  # and one that is measured
+    assert sum(texts for texts, _ in seen) == 2 + 2 * 2 * 16  # and two that are measured
     if slots == 2048:
-        assert len(seen) == 1 + 2
+        assert len(seen) == 2 + 2
     else:
         assert len(seen) >= (2 * 32 if slots == 1 else 10)
     assert torch.isfinite(next(encoder.parameters())).all()

@@ -13,11 +13,15 @@ of 128. So for attention alone texts share rows, several short ones in the row o
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
 from llmagentos.encoder._encoder import moved
+from llmagentos.tokens import ragged_index
+
+_CPU = torch.device("cpu")
 
 # Products of bf16 matrices are made in blocks of this many columns.
 _ROW_UNIT = 8
@@ -72,20 +76,17 @@ class Packing:
     """N texts, one after the other.
 
     Args:
-        offsets: int64 (N + 1,), text i is tokens offsets[i] to offsets[i + 1]; no text is empty.
+        offsets: int64 (N + 1,) on the CPU, text i is tokens offsets[i] to offsets[i + 1]; no text is empty.
         longest: tokens of the longest.
-        device: on which attention computes; None for that of the offsets.
+        device: on which attention computes.
 
     Attributes:
         starts: int32 (N + 1,), the offsets there, for FlashAttention; None where that does not run: on a
             CPU, and on a GPU before Ampere.
     """
 
-    def __init__(
-        self, offsets: Int64[Tensor, " n+1"], longest: int, device: torch.device | None = None
-    ) -> None:
-        self.offsets, self.longest = offsets, longest
-        self.device = offsets.device if device is None else device
+    def __init__(self, offsets: Int64[Tensor, " n+1"], longest: int, device: torch.device = _CPU) -> None:
+        self.offsets, self.longest, self.device = offsets, longest, device
         has_flash = self.device.type == "cuda" and torch.cuda.get_device_capability(self.device) >= (8, 0)
         self.starts = moved(offsets.int(), self.device) if has_flash else None
         self._biases: dict[tuple[torch.dtype, bool, int | None], Tensor | None] = {}
@@ -93,9 +94,8 @@ class Packing:
     @property
     def positions(self) -> Int64[Tensor, " t"]:
         """int64 (T,), the place of each token in its text, from 0."""
-        lengths = self.offsets.diff()
-        starts = torch.repeat_interleave(self.offsets[:-1], lengths)
-        return torch.arange(len(starts), device=starts.device) - starts
+        lengths = self.offsets.diff().numpy()
+        return torch.from_numpy(ragged_index(np.zeros_like(lengths), lengths))
 
     @cached_property
     def rows(self) -> Rows:
@@ -113,12 +113,12 @@ class Packing:
         return self._biases[key]
 
 
-def pack_rows(offsets: Int64[Tensor, " n+1"], device: torch.device | None = None) -> Rows:
+def pack_rows(offsets: Int64[Tensor, " n+1"], device: torch.device = _CPU) -> Rows:
     """Put texts into as few rows as a simple rule finds: a long one, then short ones while they fit.
 
     Args:
-        offsets: int64 (N + 1,), N >= 1 texts, none empty.
-        device: for the rows; None for that of the offsets.
+        offsets: int64 (N + 1,) on the CPU, N >= 1 texts, none empty.
+        device: for the rows.
 
     Returns:
         Rows as long as the longest text, rounded up to 8 where that has at most 1,024 tokens.
@@ -128,8 +128,7 @@ def pack_rows(offsets: Int64[Tensor, " n+1"], device: torch.device | None = None
         >>> rows.texts.tolist()
         [[0, 0, 0, 0, 0, 0, 0, 0], [1, 1, 1, 1, 1, 3, -1, -1], [2, 2, 2, -1, -1, -1, -1, -1]]
     """
-    device = device or offsets.device
-    lengths = offsets.diff().cpu()
+    lengths = offsets.diff()
     order = lengths.argsort(descending=True, stable=True).tolist()
     sizes = lengths.tolist()
     capacity = sizes[order[0]]
@@ -149,7 +148,7 @@ def pack_rows(offsets: Int64[Tensor, " n+1"], device: torch.device | None = None
         row += 1
     begins = torch.tensor(row_of) * capacity + torch.tensor(start_of)
     number = torch.repeat_interleave(torch.arange(len(sizes)), lengths)
-    within = torch.arange(len(number)) - offsets[:-1].cpu()[number]
+    within = torch.arange(len(number)) - offsets[:-1][number]
     places = begins[number] + within
     texts = torch.full((row * capacity,), -1)
     texts[places] = number

@@ -1,5 +1,6 @@
 """How much may be kept: free memory, and what a graph takes of it."""
 
+import math
 import os
 import resource
 from collections.abc import Iterator
@@ -111,6 +112,10 @@ class GraphSize:
     def of(self, slots: int) -> float:
         """Bytes for so many slots."""
         return self.fixed + self.per_slot * slots
+
+    def slots_in(self, room: float) -> int:
+        """How many slots so many bytes are enough for, at least 1."""
+        return max(int((room - self.fixed) / self.per_slot), 1) if math.isfinite(self.per_slot) else 1
 
 
 @dataclass(slots=True)

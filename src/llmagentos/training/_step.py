@@ -24,7 +24,7 @@ from torch import Tensor
 from llmagentos.encoder import Encoder, Work, can_go_on_after, is_out_of_memory, moved
 from llmagentos.errors import TrainingError
 from llmagentos.loss import NTXentLoss
-from llmagentos.tokens import TokenBatch
+from llmagentos.tokens import TokenBatch, ragged_index
 from llmagentos.training._config import Precision
 from llmagentos.training._functions import CheaperFunctions
 from llmagentos.training._memory import GraphSize, free_bytes, saved_bytes
@@ -35,9 +35,9 @@ from llmagentos.training._sharding import is_sharded
 from llmagentos.views import ViewBatch
 
 # Of the memory that is free when a step begins; the rest is for what is not counted: gradients on their
-# way, the loss, what allocators keep. The next ones are tried after memory has run out, the one before again
-# after so many steps in which it has not: what took it may have ended.
-_SHARES_TO_KEEP = (0.6, 0.15, 0.0)
+# way, the loss, what allocators keep, and on a CPU other programs. The next ones are tried after memory has
+# run out, the one before again after so many steps in which it has not: what took it may have ended.
+_SHARES_TO_KEEP = {"cpu": (0.6, 0.15, 0.0), "cuda": (0.8, 0.4, 0.0)}
 _STEPS_TO_KEEP_MORE = 100
 # A run begins with micro-batches of which one takes no more than that.
 _SHARE_FOR_ONE = 0.6
@@ -150,10 +150,7 @@ class StepGradient:
             return
         self._graph = self._measured(pairs)
         room = self._room(_SHARE_FOR_ONE)
-        fitting = slots
-        while fitting > 1 and self._graph.of(fitting) > room:
-            fitting //= 2
-        fitting = -self.ranks.most(-fitting)
+        fitting = -self.ranks.most(-min(slots, self._graph.slots_in(room)))
         if fitting < slots:
             self.encoder.micro_batch_tokens = fitting
             if self.on_lowered is not None:
@@ -195,7 +192,7 @@ class StepGradient:
             if self.ranks.size == 1:
                 return None
         h_a, h_b = (views.requires_grad_() for views in torch.split(h, len(pairs.a)))
-        losses: list[float] = []
+        losses: list[Tensor] = []
         in_memory = self._in_memory(pairs, lambda: losses.append(self._loss(h_a, h_b, keys)))
         if not in_memory and self.ranks.size > 1:
             raise TrainingError(
@@ -215,7 +212,7 @@ class StepGradient:
         parts = zip(*(astuple(batch.work) for batch in batches), strict=True)
         work = [float(sum(values)) for values in parts]
         loss, num_failed, num_tokens, num_slots, flops = self.ranks.add_up(
-            parameters, losses[0], float(failed), *work
+            parameters, losses[0].item(), float(failed), *work
         )
         if num_failed:
             return None
@@ -227,8 +224,8 @@ class StepGradient:
             recomputed=1 - num_kept / len(batches),
         )
 
-    def _loss(self, h_a: Tensor, h_b: Tensor, keys: dict[str, UInt64[np.ndarray, " n"]]) -> float:
-        """This rank's share of the loss; the gradients are in the two views."""
+    def _loss(self, h_a: Tensor, h_b: Tensor, keys: dict[str, UInt64[np.ndarray, " n"]]) -> Tensor:
+        """This rank's share of the loss, not waited for; the gradients are in the two views."""
         queue = {}
         if self.queue is not None and len(self.queue.vectors):
             queue = {
@@ -236,10 +233,9 @@ class StepGradient:
                 "queue_hashes": self.queue.hashes,
                 "queue_groups": self.queue.groups,
             }
-        loss = self.loss(h_a, h_b, **keys, **queue, process_group=self.ranks.group)
+        loss: Tensor = self.loss(h_a, h_b, **keys, **queue, process_group=self.ranks.group)
         torch.autograd.backward(self.scaler.scale(loss))
-        value: float = loss.item()
-        return value
+        return loss.detach()
 
     def _micro_batches(self, tokens: Tensor, offsets: Tensor) -> list[_MicroBatch]:
         """What goes through the encoder at once; of a sharded one as many on each rank."""
@@ -288,7 +284,7 @@ class StepGradient:
 
     def _num_that_fit(self, batches: list[_MicroBatch]) -> int:
         """How many graphs may be kept; of a sharded encoder as many on each rank."""
-        room = self._room(_SHARES_TO_KEEP[self._share])
+        room = self._room(_SHARES_TO_KEEP[self.encoder.device.type][self._share])
         if self._graph is None:
             return len(batches)
         sizes = np.cumsum([self._graph.of(batch.work.slots) for batch in batches])
@@ -330,7 +326,7 @@ class StepGradient:
         self._steps_in_memory = 0
         if self.encoder.device.type == "cuda":
             torch.cuda.empty_cache()
-        if self._share < len(_SHARES_TO_KEEP) - 1:
+        if self._share < len(_SHARES_TO_KEEP[self.encoder.device.type]) - 1:
             self._share += 1
         else:
             self._halve_micro_batches(pairs)
@@ -357,16 +353,14 @@ class StepGradient:
 def take(
     tokens: Int64[Tensor, " t"], offsets: Int64[Tensor, " n+1"], rows: Int64[Tensor, " m"]
 ) -> tuple[Int64[Tensor, " u"], Int64[Tensor, " m+1"]]:
-    """The tokens and offsets of some texts of a batch, in the order asked for."""
-    lengths = offsets.diff()[rows]
-    taken = torch.zeros(len(rows) + 1, dtype=torch.int64, device=tokens.device)
-    torch.cumsum(lengths, 0, out=taken[1:])
-    index = torch.repeat_interleave(offsets[:-1][rows] - taken[:-1], lengths)
-    return tokens[index + torch.arange(len(index), device=tokens.device)], taken
+    """The tokens and offsets of some texts of a batch, in the order asked for; on the CPU."""
+    starts, lengths = offsets[:-1][rows].numpy(), offsets.diff()[rows].numpy()
+    taken = torch.from_numpy(np.concatenate([[0], lengths.cumsum()]))
+    return torch.from_numpy(tokens.numpy()[ragged_index(starts, lengths)]), taken
 
 
 def joined(a: TokenBatch, b: TokenBatch) -> tuple[Int64[Tensor, " t"], Int64[Tensor, " n+1"]]:
-    """Two batches as one: int64 tokens (T,) and offsets (2N + 1,)."""
-    tokens = torch.cat([torch.from_numpy(a.tokens), torch.from_numpy(b.tokens)]).long()
-    offsets = torch.cat([torch.from_numpy(a.offsets), torch.from_numpy(b.offsets[1:]) + len(a.tokens)])
-    return tokens, offsets
+    """Two batches as one: int64 tokens (T,) and offsets (2N + 1,), on the CPU."""
+    tokens = np.concatenate([a.tokens, b.tokens], dtype=np.int64)
+    offsets = np.concatenate([a.offsets, b.offsets[1:] + len(a.tokens)])
+    return torch.from_numpy(tokens), torch.from_numpy(offsets)
