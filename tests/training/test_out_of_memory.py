@@ -174,7 +174,7 @@ def test_a_run_begins_with_micro_batches_that_fit(
 ) -> None:
     encoder = bert()
     store = make_store(tmp_path / "store", make_texts(64), encoder.tokenizer)
-    measured = make(encoder)
+    measured = make(encoder.eval())  # as these views have it, which are crops
     _, first = batch_at(0, batch_size=16, size=64, seed=0)
     measured.fit(Views(store, VIEWS).views(first, seed=0, epoch=0, max_tokens=20))
     assert measured._graph is not None
