@@ -144,6 +144,9 @@ def machine(cores: int, gpus: int = 0, *, alive: bool = True) -> dict[str, Any]:
         ([machine(64), machine(64)], 3, 3, {"CPU": 32}),
         ([machine(2)], 2, 2, {"CPU": 1}),
         ([machine(64, 8), machine(64, 8)], None, 16, {"CPU": 8, "GPU": 1}),
+        ([machine(64), machine(64, 8)], None, 8, {"CPU": 8, "GPU": 1}),
+        ([machine(64, 8), machine(64, 1)], None, 9, {"CPU": 8, "GPU": 1}),
+        ([machine(0, 1)], None, 1, {"CPU": 0, "GPU": 1}),
     ],
 )
 def test_what_each_process_on_ray_has(
@@ -153,12 +156,15 @@ def test_what_each_process_on_ray_has(
     assert (scaling["num_workers"], scaling["resources_per_worker"]) == (number, share)
 
 
-@pytest.mark.parametrize(
-    ("machines", "workers", "has"), [([machine(2)], 3, "2"), ([], None, "0"), ([machine(64, 2)], 3, "2")]
-)
+@pytest.mark.parametrize(("machines", "workers", "has"), [([machine(2)], 3, "2"), ([machine(64, 2)], 3, "2")])
 def test_ray_has_too_few(machines: list[dict[str, Any]], workers: int | None, has: str) -> None:
     with pytest.raises(InputError, match=f"and the cluster has {has}; ask for fewer"):
         _scaling(machines, workers)
+
+
+def test_ray_has_none() -> None:
+    with pytest.raises(InputError, match="no machine of the cluster has any cores"):
+        _scaling([machine(8, alive=False)], None)
 
 
 def test_ray_reads_no_standard_input(tmp_path: Path) -> None:

@@ -52,7 +52,13 @@ def test_one_of_several_processes_begins_and_any_may_lower(tmp_path: Path) -> No
 @pytest.mark.parametrize("text", ["", "[[0, 20", "{}", "[]", "[[0]]", "null", '[["a", 1]]', "[[5, 64]]"])
 def test_a_damaged_file_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / "micro_batches.json").write_text(text)
-    with pytest.raises(TrainingError, match=r"micro_batches\.json is damaged .*; remove .*, and --resume"):
+    message = r"micro_batches\.json is missing or damaged .*; remove .*, and --resume"
+    with pytest.raises(TrainingError, match=message):
+        MicroBatches(tmp_path, 2048, resume=True)
+
+
+def test_a_missing_file_is_told(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"micro_batches\.json is missing or damaged .*No such file"):
         MicroBatches(tmp_path, 2048, resume=True)
 
 

@@ -91,7 +91,7 @@ def test_a_row_is_on_disk_before_the_run_ends(tmp_path: Path) -> None:
 
 
 def check(deviations: list[float], total_steps: int = 100, first: float | None = None) -> CollapseAlarm:
-    alarm = CollapseAlarm(first)
+    alarm = CollapseAlarm(first, 0.01)
     for step, deviation in enumerate(deviations, 1):
         alarm.check(replace(ROW, step=step, total_steps=total_steps, dimension_deviation=deviation))
     return alarm
@@ -100,7 +100,7 @@ def check(deviations: list[float], total_steps: int = 100, first: float | None =
 def test_the_third_collapsed_row_running_stops_the_run() -> None:
     assert not check([0.9, 0.05, 0.05, 0.5, 0.05, 0.05, 0.9]).waiting
     assert check([0.9, 0.05]).waiting
-    with pytest.raises(CollapseError, match=r"step 4: .*deviation 0\.050.*lower learning rate than 0\.001"):
+    with pytest.raises(CollapseError, match=r"step 4: .*deviation 0\.050.*lower learning rate than 0\.01"):
         check([0.9, 0.05, 0.05, 0.05])
 
 

@@ -135,7 +135,7 @@ def test_in_the_optimiser_it_says_what_to_do(store: TokenStore, monkeypatch: pyt
         raise RuntimeError(OUT_OF_MEMORY)
 
     monkeypatch.setattr(optimizer, "step", step)
-    with pytest.raises(TrainingError, match=r"in the optimiser; .* --resume, .* training\.optimizer=sgd"):
+    with pytest.raises(TrainingError, match=r"in the optimiser; .* training\.optimizer=sgd"):
         update(optimizer, torch.amp.GradScaler("cpu", enabled=False), 0.1)
 
 
@@ -159,8 +159,8 @@ def test_where_no_product_is_possible_any_more_resuming_takes_less(tmp_path: Pat
     with mock.patch.object(type(encoder), "forward", refused), pytest.raises(TrainingError) as caught:
         train(encoder, store, tmp_path / "run", config=config)
     assert str(caught.value) == (
-        "memory ran out, and this process cannot do the step again; go on with --resume, with micro-batches "
-        "of 256 slots"
+        "memory ran out, and this process cannot do the step again; go on with --resume, or if there is no "
+        "checkpoint yet train anew with training.micro_batch_tokens=256"
     )
     slots = tmp_path / "run" / "micro_batches.json"
     assert slots.read_text() == "[[0, 256]]"

@@ -82,7 +82,8 @@ def attend(
     # Under autocast norms of queries and keys, as Qwen3 has them, leave float32, and so may values.
     kind = query.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else value.dtype
-    query, key, value = (x[0].transpose(0, 1).to(dtype) for x in (query, key, value))
+    # squeeze and not [0], whose gradient is a copy of everything, by way of zeros.
+    query, key, value = (x.squeeze(0).transpose(0, 1).to(dtype) for x in (query, key, value))
     if packing.starts is not None and _fits_flash(dtype, query.shape[-1]):
         return _flash(query, key, value, packing, scaling, dropout, causal, sliding_window)[None], None
     if key.shape[1] != query.shape[1]:

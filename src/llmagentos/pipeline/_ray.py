@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +37,8 @@ def train_on_ray(
         address: of a running cluster, `auto` for the one of this machine, or `local` to start one here.
         inputs: files and folders that every machine sees under the same path.
         out: likewise, a new folder for the model.
-        workers: processes; None for one a GPU, or one a machine where there is none. Each has its share of
-            the cores of its machine.
+        workers: processes; None for one a GPU, or one a machine where there is none. Each has as many cores
+            as there are for one on the machine that has the fewest.
         encoder: as in `train`.
         config: as in `train`.
         minutes: as in `train`.
@@ -51,7 +52,7 @@ def train_on_ray(
     try:
         import ray
         from ray.train import RunConfig, ScalingConfig
-        from ray.train.torch import TorchTrainer
+        from ray.train.torch import TorchConfig, TorchTrainer
     except ImportError as error:
         raise InputError("Ray is not installed; pip install 'llmagentos[ray]' (--ray)") from error
     if "-" in inputs:
@@ -76,21 +77,27 @@ def train_on_ray(
             f"there is no Ray cluster at {address} ({str(error).splitlines()[0]}); give its address, auto, "
             "or local to start one on this machine (--ray)"
         ) from error
+    made = [folder for folder in out.parents if not folder.exists()]
     out.parent.mkdir(parents=True, exist_ok=True)
     # What Ray writes of a run, where all its machines see it; a new name, for it is removed afterwards.
     notes = tempfile.mkdtemp(prefix=f".{out.name}.ray-", dir=out.parent)
     try:
         machines: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # Ray has none
         scaling = ScalingConfig(**_scaling(machines, workers), placement_strategy="SPREAD")
+        # The processes' words go by gloo, also where gradients go by NCCL.
+        backend = "cpu:gloo,cuda:nccl" if scaling.use_gpu else "gloo"
         trainer = TorchTrainer(
             _worker,
             train_loop_config=arguments,
+            torch_config=TorchConfig(backend=backend),
             scaling_config=scaling,
             run_config=RunConfig(storage_path=notes),
         )
         trainer.fit()
     except LLMAgentOSError:
         raise
+    except SystemExit as error:  # what Ray makes of Ctrl-C
+        raise KeyboardInterrupt from error
     except Exception as error:  # Ray wraps what a worker raised in several ways
         if (ours := _ours(error)) is not None:
             raise ours from error
@@ -101,6 +108,9 @@ def train_on_ray(
     finally:
         ray.shutdown()
         shutil.rmtree(notes, ignore_errors=True)
+        for folder in made:
+            with suppress(OSError):  # what holds something stays
+                folder.rmdir()
 
 
 def _check_answers(address: str) -> None:
@@ -125,21 +135,21 @@ def _scaling(machines: list[dict[str, Any]], workers: int | None) -> dict[str, A
         InputError: the cluster has not as many cores or GPUs.
     """
     alive = [machine["Resources"] for machine in machines if machine["Alive"]]
-    gpus = sum(int(resources.get("GPU", 0)) for resources in alive)
-    cores = [int(resources["CPU"]) for resources in alive if resources.get("CPU")]
+    sizes = [(int(resources.get("CPU", 0)), int(resources.get("GPU", 0))) for resources in alive]
+    gpus = sum(gpus for _, gpus in sizes)
+    cores = [cores for cores, _ in sizes if cores]
+    if not gpus and not cores:
+        raise InputError("no machine of the cluster has any cores; start some with `ray start` (--ray)")
     number = workers or gpus or len(cores)
     most, kind = (gpus, "GPUs") if gpus else (sum(cores), "cores")
-    if not 0 < number <= most:
-        raise InputError(
-            f"{number} processes need as many {kind}, and the cluster has {most}; ask for fewer, or for none "
-            "to have one a GPU, or one a machine where there is none"
-        )
-    on_each = -(-number // len(cores))
-    return {
-        "num_workers": number,
-        "use_gpu": gpus > 0,
-        "resources_per_worker": {"CPU": max(1, min(cores) // on_each), **({"GPU": 1} if gpus else {})},
-    }
+    if number > most:
+        raise InputError(f"{number} processes need as many {kind}, and the cluster has {most}; ask for fewer")
+    # As many cores as there are for each on the machine that has the fewest.
+    if gpus:
+        share = {"CPU": min(cores // gpus for cores, gpus in sizes if gpus), "GPU": 1}
+    else:
+        share = {"CPU": max(1, min(cores) // -(-number // len(cores)))}
+    return {"num_workers": number, "use_gpu": gpus > 0, "resources_per_worker": share}
 
 
 def _worker(arguments: dict[str, Any]) -> None:

@@ -31,7 +31,7 @@ from llmagentos.pipeline._report import (
 )
 from llmagentos.pipeline._start import absolute, encoder_name, new_static
 from llmagentos.pipeline._trained import TrainedModel
-from llmagentos.pipeline._workspace import publish, remember_settings, workspace
+from llmagentos.pipeline._workspace import decided, publish, remember_settings, workspace
 from llmagentos.tokens import StoreProgress, TokenStore, build_store, train_tokenizer
 from llmagentos.training import (
     Budget,
@@ -108,7 +108,8 @@ def train(
         if pretrained is not None:  # refused before all the text is read, if it cannot be
             pretrained.freeze(training.freeze_layers)
         config = replace(config, training=TrainingConfig(**asdict(training)))
-        may_try = transforms and (minutes is None or minutes >= _FEWEST_MINUTES_TO_PROBE)
+        is_long = minutes is None or minutes >= _FEWEST_MINUTES_TO_PROBE
+        may_try = decided(work, "trial of views", transforms and is_long)
         started_with = {"inputs": _names(inputs), "encoder": encoder, "trial of views": may_try}
         remember_settings(work, {**started_with, **_kept(config).sections()})
         loss = NTXentLoss(config.loss.temperature, hardness=config.loss.hardness)

@@ -12,6 +12,7 @@ are never touched.
 import errno
 import fcntl
 import json
+import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -142,6 +143,11 @@ def _is_within(error: OSError, work: Path) -> bool:
     return path == work or work in path.parents or path in work.parents
 
 
+def decided(work: Path, name: str, now: bool) -> bool:
+    """What a run that goes on decided at its start, or what one that begins decides now."""
+    return bool(_settings(work).get(name, now))
+
+
 def remember_settings(work: Path, settings: dict[str, Any]) -> None:
     """Write down what a run was started with, or see that it goes on with the same.
 
@@ -157,14 +163,27 @@ def remember_settings(work: Path, settings: dict[str, Any]) -> None:
     """
     path = work / "settings.json"
     given = plain(settings)
-    if not path.exists():
+    stored = _settings(work)
+    if not stored:
         partial = path.with_suffix(".partial")
-        partial.write_text(json.dumps(given), encoding="utf-8")
+        with partial.open("w", encoding="utf-8") as file:
+            json.dump(given, file)
+            file.flush()
+            os.fsync(file.fileno())  # on the disk before its name is, also if the power goes
         partial.replace(path)
         return
-    stored = json.loads(path.read_text(encoding="utf-8"))
     if stored != given:
         raise InputError(
             f"the unfinished run in {work} was started with other settings: {difference(stored, given)}; "
             "go on with the same settings, or remove that folder to start anew"
         )
+
+
+def _settings(work: Path) -> dict[str, Any]:
+    """What a run was started with; nothing where it begins."""
+    path = work / "settings.json"
+    try:
+        settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    except ValueError as error:
+        raise InputError(f"{path} is damaged ({error}); remove {work} and start anew") from error
+    return settings

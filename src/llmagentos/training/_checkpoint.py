@@ -20,6 +20,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from llmagentos.encoder import is_out_of_memory
 from llmagentos.errors import OutputError, TrainingError
 from llmagentos.training._queue import NegativeQueue
 from llmagentos.training._sharding import split_like, whole
@@ -74,13 +75,14 @@ def save_checkpoint(
 
     Raises:
         OutputError: the disk is full or read-only; the checkpoint before stays.
+        TrainingError: there is too little memory for it; likewise.
     """
     target = folder / f"step-{state.step:08d}"
     partial = folder / f".step-{state.step:08d}.partial"
-    tensors = _gathered_tensors(encoder, optimizer, queue, keep=write)
-    if not write or target.exists():  # a finished run was resumed: the same step is the same state
-        return target
     try:
+        tensors = _gathered_tensors(encoder, optimizer, queue, keep=write)
+        if not write or target.exists():  # a finished run was resumed: the same step is the same state
+            return target
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         save_file(tensors, partial / "state.safetensors")
@@ -94,6 +96,13 @@ def save_checkpoint(
         raise OutputError(
             f"the checkpoint {target} cannot be written ({error}); free some space "
             f"and go on from the checkpoint before with --resume"
+        ) from error
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"memory ran out while the checkpoint {target} was written; end what else takes memory and go on "
+            "from the checkpoint before with --resume, or train anew with a smaller encoder"
         ) from error
     for older in folder.glob("step-*"):
         if older != target:
@@ -110,19 +119,22 @@ def _gathered_tensors(
 ) -> dict[str, Tensor]:
     """All that a checkpoint keeps, by name, on the CPU; sharded tensors are put together one by one.
 
-    Copies, because safetensors refuses tensors that share memory, as tied weights do.
+    Those that share memory, as tied weights do, are copied, because safetensors refuses them.
     """
     tensors = {f"encoder.{name}": tensor for name, tensor in encoder.state_dict().items()}
     for index, values in optimizer.state_dict()["state"].items():
         tensors |= {f"optimizer.{index}.{name}": t for name, t in values.items() if t is not None}
     if queue is not None:
         tensors |= {f"queue.{name}": tensor for name, tensor in queue.state().items()}
-    kept = {}
+    kept: dict[str, Tensor] = {}
+    seen = set()
     for name, tensor in tensors.items():
         gathered = whole(tensor.detach())  # all ranks give their parts, also those that keep nothing
         if keep:
-            copied = gathered.cpu() if gathered.device.type != "cpu" else gathered.clone()
-            kept[name] = copied.contiguous()
+            on_cpu = gathered.cpu().contiguous()
+            place = on_cpu.untyped_storage().data_ptr()
+            kept[name] = on_cpu.clone() if place in seen else on_cpu
+            seen.add(place)
     return kept
 
 

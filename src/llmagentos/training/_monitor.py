@@ -94,11 +94,12 @@ class CollapseAlarm:
 
     Args:
         first: the deviation in the first row of a run that goes on; None at its start.
+        learning_rate: the run's peak, for the message.
     """
 
-    def __init__(self, first: float | None) -> None:
+    def __init__(self, first: float | None, learning_rate: float) -> None:
         self._rows = 0
-        self._first = first
+        self._first, self._learning_rate = first, learning_rate
 
     @property
     def waiting(self) -> bool:
@@ -121,8 +122,8 @@ class CollapseAlarm:
             raise CollapseError(
                 f"the embeddings collapsed at step {row.step}: all texts have nearly the same vector "
                 f"(deviation {row.dimension_deviation:.3f}, 1 is healthy; uniformity {row.uniformity:.2f}); "
-                f"try a lower learning rate than {row.learning_rate:g} (training.learning_rate) or stronger "
-                "views (views.preset); the checkpoint before, if there was one, is kept"
+                f"try a lower learning rate than {self._learning_rate:g} (training.learning_rate) or "
+                "stronger views (views.preset); the checkpoint before, if there was one, is kept"
             )
 
 

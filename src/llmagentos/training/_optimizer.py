@@ -13,6 +13,10 @@ from llmagentos.training._sharding import whole
 def make_optimizer(encoder: Encoder, config: ResolvedTrainingConfig) -> torch.optim.Optimizer:
     """The optimiser over everything that can be trained; decay on matrices only."""
     parameters = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
+    # A parameter that a step does not reach has a gradient of zeros and moves on by its momentum, whether it
+    # had one before or not: a run that goes on from a checkpoint does not know.
+    for parameter in parameters:
+        parameter.grad = torch.zeros_like(parameter)
     groups = [
         {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
@@ -73,7 +77,7 @@ def update(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, learn
         if not is_out_of_memory(error):
             raise
         raise TrainingError(
-            "memory ran out in the optimiser; end what else takes memory and go on with --resume, or train "
-            "anew with training.optimizer=sgd, which needs less, or a smaller encoder"
+            "memory ran out in the optimiser; end what else takes memory, or train with "
+            "training.optimizer=sgd, which needs less, or with a smaller encoder"
         ) from error
     scaler.update()

@@ -37,19 +37,19 @@ class NegativeQueue:
         self, encoder: Encoder, size: int, momentum: float, precision: Precision, ranks: Ranks
     ) -> None:
         self._momentum, self._precision, self._ranks = momentum, precision, ranks
-        # The tokenizer is not trained, and one is enough.
-        self._copy = copy.deepcopy(encoder, {id(encoder.tokenizer): encoder.tokenizer})
-        self._copy.requires_grad_(False).eval()
-        # A ring: new texts take the places of the oldest.
         try:
+            # The tokenizer is not trained, and one is enough.
+            self._copy = copy.deepcopy(encoder, {id(encoder.tokenizer): encoder.tokenizer})
+            # A ring: new texts take the places of the oldest.
             self._vectors = torch.zeros(size, encoder.dimension, device=encoder.device)
         except (RuntimeError, MemoryError) as error:
             if not is_out_of_memory(error):
                 raise
             raise TrainingError(
-                f"a queue of {size:,} vectors takes {4e-9 * size * encoder.dimension:.1f} GB, more than is "
-                "free; lower training.queue_size"
+                f"a queue of {size:,} vectors takes {4e-9 * size * encoder.dimension:.1f} GB and a second "
+                "encoder, more than is free; lower training.queue_size, or set it to 0"
             ) from error
+        self._copy.requires_grad_(False).eval()
         self._hashes, self._groups = np.zeros(size, np.uint64), np.zeros(size, np.uint64)
         self._seen = self._next = 0
 

@@ -121,6 +121,10 @@ class Ranks:
         dist.all_reduce(largest, dist.ReduceOp.MAX, group=self.group)
         return int(largest)
 
+    def least(self, value: int) -> int:
+        """The smallest number of all ranks."""
+        return -self.most(-value)
+
     def tell(self, text: str = "") -> str:
         """The first rank's text, for all; the others wait for days if they have to."""
         if self.patient_group is None:
@@ -200,8 +204,8 @@ def told_of_others() -> Iterator[None]:
             raise
         raise TrainingError(
             f"process {Ranks.of_run().rank} lost the others of its run: one of them has ended, and its own "
-            "message, above or on its machine, says why; start all again with --resume (what was seen here: "
-            f"{reason[:200]})"
+            "message, above or on its machine, says why; start all again, with --resume if there is a "
+            f"checkpoint (what was seen here: {reason[:200]})"
         ) from error
 
 

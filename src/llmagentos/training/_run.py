@@ -130,6 +130,10 @@ class Run:
                 f"the run in {run} has {stored.total_steps} steps, got {budget.steps}; the learning rates "
                 "were planned for those: go on without --steps, or train anew into another --out"
             )
+        if budget.steps is not None and budget.steps < stored.step:
+            raise TrainingError(
+                f"the run in {run} has done {stored.step} steps already, got {budget.steps}; go on with more"
+            )
         num_ranks = self._ranks.size
         if stored.batch_size % num_ranks:
             raise TrainingError(

@@ -150,7 +150,7 @@ class StepGradient:
             return
         self._graph = self._measured(pairs)
         room = self._room(_SHARE_FOR_ONE)
-        fitting = -self.ranks.most(-min(slots, self._graph.slots_in(room)))
+        fitting = self.ranks.least(min(slots, self._graph.slots_in(room)))
         if fitting < slots:
             self.encoder.micro_batch_tokens = fitting
             if self.on_lowered is not None:
@@ -289,7 +289,7 @@ class StepGradient:
             return len(batches)
         sizes = np.cumsum([self._graph.of(batch.work.slots) for batch in batches])
         fitting = int((sizes <= room).sum())
-        return -self.ranks.most(-fitting) if is_sharded(self.encoder) else fitting
+        return self.ranks.least(fitting) if is_sharded(self.encoder) else fitting
 
     def _autocast(self) -> AbstractContextManager[None]:
         # What autocast remembers are whole weights, of which a sharded encoder has none for long.
@@ -315,8 +315,9 @@ class StepGradient:
             if is_sharded(self.encoder) or not can_go_on_after(error):
                 self._halve_micro_batches(pairs)
                 raise TrainingError(
-                    "memory ran out, and this process cannot do the step again; go on with --resume, with "
-                    f"micro-batches of {self.encoder.micro_batch_tokens:,} slots"
+                    "memory ran out, and this process cannot do the step again; go on with --resume, or if "
+                    "there is no checkpoint yet train anew with training.micro_batch_tokens="
+                    f"{self.encoder.micro_batch_tokens}"
                 ) from error
             return False
         return True

@@ -143,7 +143,7 @@ def train_encoder(
     plan = Plan(run.state.total_steps, deadline, run.longest, clock, ranks)
     compiled = compiled_layers(encoder) if config.compile else nullcontext()
     with compiled, metrics_log(folder, run.state.step) if ranks.is_first else nullcontext() as log:
-        alarm = CollapseAlarm(None if log is None else log.first_deviation)
+        alarm = CollapseAlarm(None if log is None else log.first_deviation, config.learning_rate)
         while (step := run.state.step) < plan.total_steps:
             learning_rate = learning_rate_at(
                 step,

@@ -1,0 +1,28 @@
+"""What a run was started with, kept beside it."""
+
+from pathlib import Path
+
+import pytest
+
+from llmagentos.errors import InputError
+from llmagentos.pipeline._workspace import decided, remember_settings
+
+
+def test_a_run_that_goes_on_keeps_to_what_it_decided(tmp_path: Path) -> None:
+    assert decided(tmp_path, "trial", True) and not decided(tmp_path, "trial", False)
+    remember_settings(tmp_path, {"trial": True})
+    assert decided(tmp_path, "trial", False)
+    assert [path.name for path in tmp_path.iterdir()] == ["settings.json"]
+
+
+def test_other_settings_are_told(tmp_path: Path) -> None:
+    remember_settings(tmp_path, {"loss": {"temperature": 0.05}})
+    remember_settings(tmp_path, {"loss": {"temperature": 0.05}})
+    with pytest.raises(InputError, match=r"other settings: .*temperature was 0\.05 and is now 0\.1"):
+        remember_settings(tmp_path, {"loss": {"temperature": 0.1}})
+
+
+def test_settings_that_are_damaged(tmp_path: Path) -> None:
+    (tmp_path / "settings.json").write_text('{"loss": ')
+    with pytest.raises(InputError, match=r"settings\.json is damaged .*; remove .* and start anew"):
+        remember_settings(tmp_path, {})
