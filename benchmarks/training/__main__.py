@@ -65,7 +65,14 @@ def skewed_64(seed: int, configuration: Configuration, folder: Path) -> dict[str
 @suite.unit(
     figures=_figures("skewed", 256, 4.0, 2.5, CACHE),
     data=[ARXIV, IRC],
-    configuration={**MINILM, "kind": "skewed", "batch_size": 256, "steps": 3, "cached": ["fp32"]},
+    configuration={
+        **MINILM,
+        "kind": "skewed",
+        "batch_size": 256,
+        "steps": 4,
+        "rounds": 1,
+        "cached": ["fp32"],
+    },
     in_quick=False,
 )
 def skewed_256(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
@@ -91,7 +98,14 @@ def abstracts_64(seed: int, configuration: Configuration, folder: Path) -> dict[
 @suite.unit(
     figures=_figures("abstracts", 256, 2.0, 1.4, CACHE),
     data=[ARXIV],
-    configuration={**MINILM, "kind": "abstracts", "batch_size": 256, "steps": 3, "cached": ["fp32"]},
+    configuration={
+        **MINILM,
+        "kind": "abstracts",
+        "batch_size": 256,
+        "steps": 4,
+        "rounds": 1,
+        "cached": ["fp32"],
+    },
     in_quick=False,
 )
 def abstracts_256(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
@@ -104,7 +118,7 @@ def abstracts_256(seed: int, configuration: Configuration, folder: Path) -> dict
 @suite.unit(
     figures=_over("skewed-64-still", 4.0, 2.5, "without dropout on either side"),
     data=[ARXIV, IRC],
-    configuration={**MINILM, "kind": "skewed", "batch_size": 64, "steps": 4},
+    configuration={**MINILM, "kind": "skewed", "batch_size": 64, "steps": 5, "rounds": 1},
     in_quick=False,
 )
 def skewed_64_still(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
@@ -131,7 +145,7 @@ def skewed_64_options(seed: int, configuration: Configuration, folder: Path) -> 
 @suite.unit(
     figures=_over("abstracts-64-still", 2.0, 1.4, "without dropout on either side"),
     data=[ARXIV],
-    configuration={**MINILM, "kind": "abstracts", "batch_size": 64, "steps": 4},
+    configuration={**MINILM, "kind": "abstracts", "batch_size": 64, "steps": 5, "rounds": 1},
     in_quick=False,
 )
 def abstracts_64_still(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
