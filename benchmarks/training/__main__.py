@@ -41,7 +41,7 @@ def _figures(kind: str, size: int, fp32: float, bf16: float, more: str = "") -> 
         Figure(f"{name}-over-best", unit=f"{OVER} (the fastest of fp32, bf16, bf16 with eager attention)"),
         Figure(f"{name}-share-of-peak", unit="% of the machine's product of bf16 matrices"),
         Figure(
-            f"{name}-to-equal-quality", unit="time of the peer in bf16 over ours, to 1% of its last quality"
+            f"{name}-to-equal-quality", unit="time of peer (bf16) over ours, to within 1% of its last quality"
         ),
         Figure(f"{name}-final-loss", unit="nats, the last quarter of the steps, bf16"),
         Figure(f"{name}-peer-final-loss", unit="nats, likewise, the peer in bf16"),

@@ -15,7 +15,7 @@ from benchmarks.training._pairs import make_pairs, write_pairs
 Result = dict[str, Any]
 NUM_HELDOUT = 200
 _LIMIT_SECONDS = 3000.0
-# Two runs that differ in nothing but their dropout end that far apart on the held-out pairs (0.1964 and 0.1984).
+# Two runs with nothing but other dropout end that far apart on the held-out pairs (0.1964 and 0.1984).
 _AS_GOOD = 1.01
 
 
