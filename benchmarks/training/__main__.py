@@ -55,7 +55,7 @@ CACHE = "in its gradient cache where 24 GB do not hold it"
     figures=_figures("skewed", 64, 4.0, 2.5),
     data=[ARXIV, IRC],
     configuration={**MINILM, "kind": "skewed", "batch_size": 64, "steps": 8},
-    quick={"steps": 3, "rounds": 1},
+    quick={"steps": 2, "rounds": 1},
 )
 def skewed_64(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """Half chat messages, half abstracts."""
@@ -88,7 +88,7 @@ def skewed_256(seed: int, configuration: Configuration, folder: Path) -> dict[st
     figures=_figures("abstracts", 64, 2.0, 1.4),
     data=[ARXIV],
     configuration={**MINILM, "kind": "abstracts", "batch_size": 64, "steps": 8},
-    quick={"steps": 3, "rounds": 1},
+    in_quick=False,
 )
 def abstracts_64(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """Abstracts cut at 128 tokens."""

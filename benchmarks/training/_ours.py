@@ -55,6 +55,7 @@ def main(told: dict[str, Any]) -> None:
         compile=told.get("compile", False),
         micro_batch_tokens=None if STAGES.index(told.get("stage", STAGES[-1])) >= 2 else 10_000_000,
     ).resolved(pretrained=not isinstance(encoder, StaticEncoder))
+    seen: list[float] = []
     stamps: list[tuple[int, float]] = []
     qualities: dict[int, float] = {}
     rows: list[dict[str, Any]] = []
@@ -63,6 +64,7 @@ def main(told: dict[str, Any]) -> None:
     def on_metrics(row: Metrics) -> None:
         nonlocal paused
         now = time.perf_counter()
+        seen.append(now)
         stamps.append((row.step, now - paused))
         rows.append(asdict(row))
         if row.step in told["measured_at"]:
@@ -83,8 +85,12 @@ def main(told: dict[str, Any]) -> None:
             folder / "run",
             on_metrics=on_metrics,
         )
-    # The time of a row that follows a measurement of quality holds that as well, and the first warms up.
-    clean = [row for row in rows[1:] if row["step"] - 1 not in qualities] or rows
+    # The first row warms up; the time of one that follows a measurement of quality holds that as well.
+    longer = [
+        (after - before) / (end - begin)
+        for (before, after), ((_, begin), (_, end)) in zip(pairwise(seen), pairwise(stamps), strict=True)
+    ]
+    speeds = list(zip(rows[1:], longer, strict=True))
     # Those of a step, special ones included, from how fast they went.
     tokens = [row["tokens_per_second"] * told["batch_size"] / row["texts_per_second"] for row in rows]
     result = {
@@ -94,8 +100,8 @@ def main(told: dict[str, Any]) -> None:
         "step_seconds": spread([(0, started), *stamps]),
         "losses": [row["loss"] for row in rows],
         "padding": sum(row["padding"] for row in rows) / len(rows),
-        "flop_utilisation": statistics.median(row["flop_utilisation"] for row in clean),
-        "tokens_per_second": statistics.median(row["tokens_per_second"] for row in clean),
+        "flop_utilisation": statistics.median(row["flop_utilisation"] * more for row, more in speeds),
+        "tokens_per_second": statistics.median(row["tokens_per_second"] * more for row, more in speeds),
         "recomputed": sum(row["recomputed"] for row in rows) / len(rows),
         "qualities": qualities,
     }
