@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
 import xxhash
 from tokenizers import Tokenizer, models, pre_tokenizers
@@ -14,7 +15,7 @@ from llmagentos.encoder import Encoder, StaticEncoder, TransformerEncoder
 from llmagentos.loss import NTXentLoss
 from llmagentos.tokens import TokenStore, build_store
 from llmagentos.training import Budget, ResolvedTrainingConfig, TrainingConfig, TrainingResult, train_encoder
-from llmagentos.views import Views, ViewsConfig
+from llmagentos.views import ViewBatch, Views, ViewsConfig
 from tests.encoder.tiny import tiny_bert
 
 TOPICS, ENDINGS = "bdfgklmn", [f"{'aeiou'[n % 5]}{letter}o" for n, letter in enumerate("bcdfgklmnprs")]
@@ -66,6 +67,11 @@ CONFIG = TrainingConfig(
     batch_size=16, learning_rate=0.01, max_tokens=20, warmup_steps=3, checkpoint_steps=5, precision="fp32"
 ).resolved(pretrained=False)
 VIEWS = ViewsConfig(preset="paragraph", word_swap=0.2, sentence_reordering=0.5)
+
+
+def make_pairs(store: TokenStore) -> ViewBatch:
+    """Twelve pairs of a store of more texts."""
+    return Views(store, VIEWS).views(np.arange(12), seed=0, epoch=0, max_tokens=20)
 
 
 def train(

@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -17,10 +16,10 @@ from llmagentos.training import _step, read_metrics
 from llmagentos.training._compile import compiled_layers
 from llmagentos.training._memory import free_bytes
 from llmagentos.training._step import StepGradient
-from llmagentos.views import ViewBatch, Views
+from llmagentos.views import ViewBatch
 from tests.loss.reference import plain
 
-from .small import CONFIG, VIEWS, bert, make_store, make_texts, static, train
+from .small import CONFIG, bert, make_pairs, make_store, make_texts, static, train
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU on this machine")
 
@@ -43,14 +42,14 @@ def texts(encoder: Any, tmp_path_factory: pytest.TempPathFactory) -> TokenStore:
 
 @pytest.fixture(scope="module")
 def pairs(texts: TokenStore) -> ViewBatch:
-    return Views(texts, VIEWS).views(np.arange(12), seed=0, epoch=0, max_tokens=20)
+    return make_pairs(texts)
 
 
 def gradient(encoder: Any, pairs: ViewBatch, precision: Any, shares: Any = (0.6,)) -> tuple[Tensor, float]:
     scaler = torch.amp.GradScaler("cuda", enabled=precision == "fp16")
     step = StepGradient(encoder, NTXentLoss(0.1), precision, scaler)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_step, "_SHARES_TO_KEEP", {"cuda": shares})
+        patch.setattr(_step, "_SHARES_TO_KEEP_ON_A_GPU", shares)
         result = step(pairs, 5)
     both = [p.grad.flatten() / scaler.get_scale() for p in encoder.parameters() if p.grad is not None]
     return torch.cat(both), result.recomputed

@@ -20,7 +20,7 @@ from llmagentos.training._optimizer import make_optimizer, update
 from llmagentos.training._step import StepGradient
 from llmagentos.views import ViewBatch, Views
 
-from .small import CONFIG, VIEWS, Hungry, bert, make_store, make_texts, static, train
+from .small import CONFIG, VIEWS, Hungry, bert, make_pairs, make_store, make_texts, static, train
 
 OUT_OF_MEMORY = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 5 bytes"
 
@@ -50,7 +50,7 @@ def encoder() -> Hungry:
 @pytest.fixture
 def pairs(encoder: Hungry, tmp_path: Path) -> ViewBatch:
     texts = make_store(tmp_path / "texts", make_texts(40), encoder.tokenizer)
-    return Views(texts, VIEWS).views(np.arange(12), seed=0, epoch=0, max_tokens=20)
+    return make_pairs(texts)
 
 
 def make(encoder: Encoder, loss: NTXentLoss | None = None, **options: Any) -> StepGradient:

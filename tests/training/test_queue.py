@@ -14,9 +14,10 @@ from torch import Tensor
 
 from llmagentos.encoder import Encoder, StaticEncoder, TransformerEncoder
 from llmagentos.tokens import TokenBatch, TokenStore
-from llmagentos.training import Metrics, TrainingConfig, read_metrics
+from llmagentos.training import Budget, Metrics, TrainingConfig, read_metrics
 from llmagentos.training._queue import NegativeQueue
 from llmagentos.training._ranks import ALONE
+from llmagentos.training._run import Run
 from llmagentos.views import Views, ViewsConfig
 
 from .small import CONFIG, VIEWS, bert, make_store, make_texts, same_weights, static, train, word_tokenizer
@@ -175,3 +176,12 @@ def test_the_settings_of_the_queue() -> None:
     for wrong in ({"queue_size": -1}, {"queue_momentum": 1.0}, {"queue_momentum": -0.1}):
         with pytest.raises(ValueError):
             TrainingConfig(**wrong)
+
+
+def test_the_copy_has_no_gradients(tmp_path: Path) -> None:
+    config = replace(CONFIG, queue_size=8)
+    store = make_store(tmp_path / "store", make_texts(40))
+    encoder = static(word_tokenizer())
+    run = Run(encoder, config, Budget(steps=1), tmp_path / "run", len(store), {}, resume=False, ranks=ALONE)
+    assert run.queue is not None and all(p.grad is None for p in run.queue._copy.parameters())
+    assert all(p.grad is not None for p in encoder.parameters())

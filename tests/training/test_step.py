@@ -21,7 +21,18 @@ from llmagentos.training import _step, read_metrics
 from llmagentos.training._step import StepGradient, StepResult, joined
 from llmagentos.views import ViewBatch, Views, ViewsConfig
 
-from .small import CONFIG, VIEWS, Hungry, bert, make_store, make_texts, same_weights, static, train
+from .small import (
+    CONFIG,
+    VIEWS,
+    Hungry,
+    bert,
+    make_pairs,
+    make_store,
+    make_texts,
+    same_weights,
+    static,
+    train,
+)
 
 TEMPERATURE = 0.1
 
@@ -46,7 +57,7 @@ def texts(first: Hungry, tmp_path_factory: pytest.TempPathFactory) -> TokenStore
 
 @pytest.fixture(scope="module")
 def pairs(texts: TokenStore) -> ViewBatch:
-    return Views(texts, VIEWS).views(np.arange(12), seed=0, epoch=0, max_tokens=20)
+    return make_pairs(texts)
 
 
 def make(encoder: Encoder, precision: Any = "fp32", **options: Any) -> StepGradient:

@@ -91,7 +91,7 @@ def test_what_a_row_says_of_the_work(
     tmp_path: Path, folder: Path, packed: bool, keep: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not keep:
-        monkeypatch.setattr(_step, "_SHARES_TO_KEEP", {"cpu": (0.0,)})
+        monkeypatch.setattr(_step, "_SHARES_TO_KEEP", (0.0,))
     encoder = bert()
     assert encoder.packs
     encoder.packs = packed

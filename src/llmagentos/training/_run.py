@@ -76,14 +76,14 @@ class Run:
             ranks.agree("encoder", f"sum of bytes {sum(sums)}")
         if config.shard and ranks.size > 1:
             shard(encoder, ranks)
-        self.encoder, self.optimizer = encoder, make_optimizer(encoder, config)
-        # Gradients below 6e-8 are zero in fp16, so they are made larger before (Micikevicius et al. 2018).
-        self.scaler = torch.amp.GradScaler(encoder.device.type, enabled=config.precision == "fp16")
         self.queue: NegativeQueue | None = None
-        if config.queue_size:
+        if config.queue_size:  # before there are gradients, which its copy of the encoder does not need
             self.queue = NegativeQueue(
                 encoder, config.queue_size, config.queue_momentum, config.precision, ranks
             )
+        self.encoder, self.optimizer = encoder, make_optimizer(encoder, config)
+        # Gradients below 6e-8 are zero in fp16, so they are made larger before (Micikevicius et al. 2018).
+        self.scaler = torch.amp.GradScaler(encoder.device.type, enabled=config.precision == "fp16")
         self._ranks, self._checkpoints = ranks, folder / "checkpoints"
 
         training = {key: value for key, value in asdict(config).items() if key not in _MAY_CHANGE}

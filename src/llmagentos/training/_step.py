@@ -37,7 +37,8 @@ from llmagentos.views import ViewBatch
 # Of the memory that is free when a step begins; the rest is for what is not counted: gradients on their
 # way, the loss, what allocators keep, and on a CPU other programs. The next ones are tried after memory has
 # run out, the one before again after so many steps in which it has not: what took it may have ended.
-_SHARES_TO_KEEP = {"cpu": (0.6, 0.15, 0.0), "cuda": (0.8, 0.4, 0.0)}
+_SHARES_TO_KEEP = (0.6, 0.15, 0.0)
+_SHARES_TO_KEEP_ON_A_GPU = (0.8, 0.4, 0.0)
 _STEPS_TO_KEEP_MORE = 100
 # A run begins with micro-batches of which one takes no more than that.
 _SHARE_FOR_ONE = 0.6
@@ -171,6 +172,10 @@ class StepGradient:
             sizes.append((part.work.slots, saved.bytes))
         return GraphSize.through(*sizes)
 
+    @property
+    def _shares(self) -> tuple[float, ...]:
+        return _SHARES_TO_KEEP_ON_A_GPU if self.encoder.device.type == "cuda" else _SHARES_TO_KEEP
+
     def _room(self, share: float) -> float:
         """Bytes in that share of the free memory."""
         return share * free_bytes(self.encoder.device) / self.ranks.sharing_memory
@@ -284,7 +289,7 @@ class StepGradient:
 
     def _num_that_fit(self, batches: list[_MicroBatch]) -> int:
         """How many graphs may be kept; of a sharded encoder as many on each rank."""
-        room = self._room(_SHARES_TO_KEEP[self.encoder.device.type][self._share])
+        room = self._room(self._shares[self._share])
         if self._graph is None:
             return len(batches)
         sizes = np.cumsum([self._graph.of(batch.work.slots) for batch in batches])
@@ -327,7 +332,7 @@ class StepGradient:
         self._steps_in_memory = 0
         if self.encoder.device.type == "cuda":
             torch.cuda.empty_cache()
-        if self._share < len(_SHARES_TO_KEEP[self.encoder.device.type]) - 1:
+        if self._share < len(self._shares) - 1:
             self._share += 1
         else:
             self._halve_micro_batches(pairs)
