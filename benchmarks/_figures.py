@@ -3,8 +3,8 @@
 A *unit* is one run that takes a seed and gives one or more figures. Each seed of a unit runs in a process
 of its own (a crash or an hour too long costs that unit only) and its outcome is kept in `benchmarks/.cache/`
 under the hash of all that could change it: the code of the package, the code of the suite without its other
-units, the configuration, the seed and the data. So an interrupted suite goes on where it was, and a change
-of the code measures again. Moving a bar measures nothing again.
+units, the configuration, the seed, the data, the versions of libraries and the machine. So an interrupted
+suite goes on where it was, and a change of the code measures again. Moving a bar measures nothing again.
 
 A suite is a file such as `benchmarks/path.py`:
 
@@ -68,14 +68,14 @@ class Figure:
         return lowest <= value <= highest
 
     def unmeasured(self) -> Record:
-        """The record of a figure without a value, which therefore does not hold."""
+        """The record of a figure without a value, which therefore does not hold, if there is a bar."""
         bar = self.at_least if self.at_most is None else self.at_most
         side = None if bar is None else "at least" if self.at_most is None else "at most"
         blank = {"name": self.name, "value": None, "unit": self.unit, "bar": bar, "bar_is": side}
-        return blank | {"holds": False, "seeds": []}
+        return blank | {"holds": None if bar is None else False, "seeds": []}
 
     def summary(self, values: Mapping[int, float]) -> Record:
-        """The mean over seeds with its spread; `holds` only if every single seed clears the bar.
+        """The mean over seeds with its spread; `holds` only if every single seed clears the bar there is.
 
         `interval95` is Student's t interval of the mean over seeds, none for a single seed.
         """
@@ -89,7 +89,7 @@ class Figure:
             interval = [_rounded(mean - half), _rounded(mean + half)]
         return self.unmeasured() | {
             "value": _rounded(mean),
-            "holds": all(map(self.clears, numbers)),
+            "holds": None if self.at_least is self.at_most is None else all(map(self.clears, numbers)),
             "seeds": list(values),
             "values": [_rounded(number) for number in numbers],
             "min": _rounded(min(numbers)),
@@ -250,7 +250,8 @@ class Suite:
 
     def _outcome(self, unit: Unit, seed: int, quick: bool, about: Record) -> Record:
         """One seed of one unit, from the cache or measured in a process of its own."""
-        everything = json.dumps([about, unit.figure_names, seed], sort_keys=True)
+        machine = {**hardware(), "gpu": None}  # which is known where it is used only
+        everything = json.dumps([about, unit.figure_names, seed, versions(), machine], sort_keys=True)
         key = hashlib.sha256(everything.encode()).hexdigest()[:16]
         result = self.folder / ".cache" / self.name / f"{unit.name}-{seed}-{key}.json"
         if not result.exists():
@@ -265,7 +266,9 @@ class Suite:
     def _measure(self, unit: Unit, seed: int, quick: bool, result: Path) -> None:
         """Measure one seed in this process and write its outcome, whole or not at all."""
         folder = result.with_suffix("")
-        shutil.rmtree(folder, ignore_errors=True)
+        for left in folder.parent.glob(f"{unit.name}-{seed}-*"):  # by runs that were killed
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
         folder.mkdir(parents=True)
         start = time.monotonic()
         measured = unit.measure(seed, unit.settings(quick), folder)
@@ -292,7 +295,8 @@ class Suite:
         path = self.folder / "results" / f"{self.name}{'-quick' if quick else ''}.json"
         path.parent.mkdir(parents=True, exist_ok=True)
         known: dict[str, Record] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
-        if record["value"] is None and known.get(record["name"], record)["value"] is not None:
+        old = known.get(record["name"], record)
+        if record["value"] is None and old["value"] is not None and old["unit"] == record["unit"]:
             return  # measured on another machine, which has what this one lacks
         text = json.dumps({**known, record["name"]: record}, indent=2, ensure_ascii=False)
         partial = path.with_suffix(".part")

@@ -146,11 +146,15 @@ def still(seed: int, configuration: Configuration, folder: Path) -> dict[str, fl
         ours.append(sides.run("ours", precision="bf16", dropout=False))
         for precision, rounds in peers.items():
             rounds.append(sides.run("peer", precision=precision, dropout=False))
-    step = seconds_a_step(ours)
+    step, name = seconds_a_step(ours), f"{_name(configuration)}-still"
     outcome = {"ours bf16: seconds a step": step}
+    same = {"fp32": sides.run("ours", precision="fp32", dropout=False), "bf16": ours[0]}
     for precision, rounds in peers.items():
-        outcome[f"{_name(configuration)}-still-over-{precision}"] = seconds_a_step(rounds) / step
+        outcome[f"{name}-over-{precision}"] = seconds_a_step(rounds) / step
         outcome[f"peer {precision}: seconds a step"] = seconds_a_step(rounds)
+        losses = final_loss(same[precision]), final_loss(rounds[0])
+        outcome[f"{name}-{precision}-loss-difference"] = abs(losses[0] / losses[1] - 1)
+        outcome |= {f"ours {precision}: final loss": losses[0], f"peer {precision}: final loss": losses[1]}
     return outcome
 
 
@@ -163,6 +167,7 @@ def options(seed: int, configuration: Configuration, folder: Path) -> dict[str, 
         "1 worker": sides.run("peer", precision="bf16", workers=1),
         "eager attention, 1 worker": sides.run("peer", precision="bf16", attention="eager", workers=1),
         "gradient cache, token budget": sides.run("peer", precision="bf16", budget=cache),
+        "gradient cache, budget x 4": sides.run("peer", precision="bf16", budget=4 * cache),
         "gradient cache, eager attention": sides.run(
             "peer", precision="bf16", budget=cache, attention="eager"
         ),

@@ -127,6 +127,7 @@ def main(told: dict[str, Any]) -> None:
         use_cpu=told.get("device", "cpu") == "cpu",
         bf16=told["precision"] == "bf16",
         dataloader_num_workers=told.get("workers", 0),
+        torch_compile=told.get("compile", False),
         logging_steps=1,
         report_to="none",
         save_strategy="no",

@@ -348,7 +348,7 @@ def _tells_how_to_go_on(out: Path) -> Iterator[None]:
         left = (
             f"what was done is kept in {work}; go on with the same command and --resume"
             if work.exists()
-            else "there was no checkpoint yet, so nothing is left behind"
+            else "there was nothing yet to go on from, and nothing is left behind"
         )
         print(f"llmagentos: stopped; {left}", file=sys.stderr)
         raise
@@ -407,7 +407,9 @@ def _summary(console: "Console", trained: "TrainedModel", *, timed: bool) -> Non
 
 def main() -> None:
     """Run the command line; an error of ours is one sentence and exit status 2."""
-    signal.signal(signal.SIGTERM, _stop)
+    for stops in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(stops) != signal.SIG_IGN:  # as nohup has it
+            signal.signal(stops, _stop)
     try:
         app()
     except LLMAgentOSError as error:
@@ -426,7 +428,7 @@ def main() -> None:
 
 
 def _stop(signum: int, frame: FrameType | None) -> NoReturn:
-    """Take SIGTERM as Ctrl-C: clean up, say what is left, exit with status 130."""
+    """Take SIGTERM or a closed terminal as Ctrl-C: clean up, say what is left, exit with status 130."""
     raise KeyboardInterrupt
 
 

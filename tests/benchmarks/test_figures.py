@@ -93,7 +93,7 @@ def test_one_line_a_figure_and_the_rest_in_the_results(bench: Bench) -> None:
         "seeds": [0, 1, 2],
     }
     assert [line["name"] for line in lines] == ["growth", "waste", "steady"]
-    assert lines[2]["bar"] is None and lines[2]["holds"] and lines[2]["seeds"] == [7]
+    assert lines[2]["bar"] is None and lines[2]["holds"] is None and lines[2]["seeds"] == [7]
     record = bench.results()["growth"]
     assert record["configuration"] == {"base": 10.0} and record["details"] == {"baseline": 2.0}
     assert record["hardware"]["cores"] and record["versions"]["torch"] and record["date"] and record["code"]

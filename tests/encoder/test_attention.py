@@ -11,7 +11,7 @@ from torch.nn import functional
 
 from llmagentos.encoder import _attention
 from llmagentos.encoder._attention import attend
-from llmagentos.encoder._packing import Packing
+from llmagentos.encoder._packing import Packing, widest_flash_head
 
 # In rows of 16: 13 + 2, 9 + 4 and 7.
 LENGTHS = [9, 2, 13, 4, 7]
@@ -302,6 +302,17 @@ def test_long_texts_that_fill_their_rows_need_no_numbers_of_who_sees_whom(
 
 
 @pytest.mark.parametrize(
+    ("capability", "widest"),
+    [((7, 5), 0), ((8, 0), 256), ((8, 6), 192), ((8, 9), 192), ((9, 0), 256), ((10, 0), 256), ((12, 0), 192)],
+)
+def test_how_wide_heads_may_be(
+    capability: tuple[int, int], widest: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda _: capability)
+    assert widest_flash_head(torch.device("cuda", 0)) == widest
+
+
+@pytest.mark.parametrize(
     ("changed", "expected"),
     [
         ({}, True),
@@ -310,8 +321,10 @@ def test_long_texts_that_fill_their_rows_need_no_numbers_of_who_sees_whom(
         ({"dtype": torch.float64}, False),
         ({"head_dimension": 60}, False),
         ({"head_dimension": 264}, False),
+        ({"head_dimension": 256, "widest_head": 192}, False),
+        ({"widest_head": 0}, False),
     ],
 )
 def test_what_flash_attention_can_do(changed: dict[str, Any], expected: bool) -> None:
-    usual: dict[str, Any] = {"dtype": torch.bfloat16, "head_dimension": 64}
+    usual: dict[str, Any] = {"dtype": torch.bfloat16, "head_dimension": 64, "widest_head": 256}
     assert _attention._fits_flash(**usual | changed) == expected

@@ -130,6 +130,29 @@ def test_a_run_that_cannot_go_on_keeps_what_it_found(texts: Path, tmp_path: Path
     assert (work / "corpus" / "manifest.json").exists()
 
 
+def test_another_encoder_is_refused_also_before_the_first_checkpoint(
+    texts: Path, bert: str, tmp_path: Path
+) -> None:
+    out = tmp_path / "model"
+    _killed_at(("tokens", 0), texts, out, "static")
+    with pytest.raises(InputError, match=r"--encoder was 'static' and is now .*bert.*; go on with the same"):
+        train([texts], out, encoder=bert, config=CONFIG, steps=STEPS, resume=True)
+
+
+def test_a_run_that_is_stopped_after_it_has_read_all_goes_on_from_there(
+    texts: Path, uninterrupted: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(_train, "train_encoder", stopped)
+        train([texts], tmp_path / "model", config=CONFIG, steps=STEPS)
+    assert (tmp_path / "model.partial" / "store").exists()
+    train([texts], tmp_path / "model", config=CONFIG, steps=STEPS, resume=True)
+    _assert_same(tmp_path / "model", uninterrupted["static"])
+
+
 def test_folders_of_others_are_not_touched(texts: Path, tmp_path: Path) -> None:
     work = tmp_path / "mine.partial"
     work.mkdir()

@@ -156,9 +156,14 @@ def test_what_each_process_on_ray_has(
     assert (scaling["num_workers"], scaling["resources_per_worker"]) == (number, share)
 
 
-@pytest.mark.parametrize(("machines", "workers", "has"), [([machine(2)], 3, "2"), ([machine(64, 2)], 3, "2")])
+@pytest.mark.parametrize(
+    ("machines", "workers", "has"),
+    [([machine(2)], 3, "2"), ([machine(64, 2)], 3, "2"), ([machine(2)], -1, "2")],
+)
 def test_ray_has_too_few(machines: list[dict[str, Any]], workers: int | None, has: str) -> None:
-    with pytest.raises(InputError, match=f"and the cluster has {has}; ask for fewer"):
+    with pytest.raises(
+        InputError, match=f"workers must be from 1 to {has}, the .* of the cluster, got {workers}"
+    ):
         _scaling(machines, workers)
 
 

@@ -22,7 +22,10 @@ def test_other_settings_are_told(tmp_path: Path) -> None:
         remember_settings(tmp_path, {"loss": {"temperature": 0.1}})
 
 
-def test_settings_that_are_damaged(tmp_path: Path) -> None:
-    (tmp_path / "settings.json").write_text('{"loss": ')
-    with pytest.raises(InputError, match=r"settings\.json is damaged .*; remove .* and start anew"):
+@pytest.mark.parametrize("content", ['{"loss": ', "[]", '"text"', "\xff"])
+def test_settings_that_are_damaged(tmp_path: Path, content: str) -> None:
+    (tmp_path / "settings.json").write_text(content, encoding="latin-1")
+    with pytest.raises(
+        InputError, match=r"settings\.json is damaged .*; remove it to go on .* to start anew"
+    ):
         remember_settings(tmp_path, {})

@@ -4,13 +4,14 @@ import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 from llmagentos.encoder import StaticEncoder
 from llmagentos.errors import OutputError, TrainingError
-from llmagentos.training import RunState, _checkpoint, latest_checkpoint, read_state
+from llmagentos.training import RunState, _checkpoint, latest_checkpoint, load_weights, read_state
 from llmagentos.training._checkpoint import load_checkpoint, plain, resumable_state, save_checkpoint
 from llmagentos.training._optimizer import make_optimizer
 
@@ -94,7 +95,9 @@ def test_a_failed_write_keeps_the_checkpoint_before(tmp_path: Path, monkeypatch:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(_checkpoint, "save_file", full)
-    with pytest.raises(OutputError, match=r"step-00000010 cannot be written .*No space left.*--resume"):
+    with pytest.raises(
+        OutputError, match=r"step-00000010 cannot be written .*No space left.*free some space"
+    ):
         save_checkpoint(tmp_path, encoder, optimizer, replace(STATE, step=10))
     assert [item.name for item in tmp_path.iterdir()] == [path.name]
 
@@ -116,10 +119,56 @@ def test_damaged_weights(tmp_path: Path, damage: Callable[[Path], None]) -> None
         load_checkpoint(path, encoder, optimizer)
 
 
-@pytest.mark.parametrize("content", ["", "{", "[1]", '{"step": 1}', '"text"'])
-def test_damaged_state(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError(),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("mmap: Cannot allocate memory"),
+    ],
+)
+def test_a_whole_checkpoint_for_which_there_is_no_memory(
+    tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, optimizer = trained()
+    path = save_checkpoint(tmp_path, encoder, optimizer, STATE)
+
+    def fails(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(_checkpoint, "load_file", fails)
+    with pytest.raises(TrainingError, match=r"ran out .*, which is whole; .*--resume$"):
+        load_checkpoint(path, encoder, optimizer)
+    with pytest.raises(TrainingError, match=r"ran out .*, which is whole; .*--resume$"):
+        load_weights(path, encoder)
+
+
+def test_a_checkpoint_that_may_not_be_read_is_not_to_be_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, optimizer = trained()
+    path = save_checkpoint(tmp_path, encoder, optimizer, STATE)
+
+    def fails(*_: Any) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(_checkpoint, "load_file", fails)
+    with pytest.raises(TrainingError, match=r"cannot be read \(.*Permission denied\); see to it") as caught:
+        load_checkpoint(path, encoder, optimizer)
+    assert "remove" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        *("", "{", "[1]", '{"step": 1}', '"text"'),
+        *({"step": "x"}, {"step": -5}, {"num_threads": 0}, {"total_steps": 1.5}, {"batch_size": True}),
+    ],
+)
+def test_damaged_state(tmp_path: Path, content: str | dict[str, Any]) -> None:
     path = save_checkpoint(tmp_path, *trained(), STATE)
-    (path / "run.json").write_text(content)
+    whole = json.loads((path / "run.json").read_text())
+    (path / "run.json").write_text(content if isinstance(content, str) else json.dumps(whole | content))
     with pytest.raises(TrainingError, match="is damaged"):
         read_state(path)
 

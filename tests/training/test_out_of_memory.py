@@ -11,12 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from llmagentos.encoder import Encoder, can_go_on_after
+from llmagentos.encoder import Encoder, can_go_on_after, is_out_of_memory
 from llmagentos.errors import TrainingError
 from llmagentos.loss import NTXentLoss
 from llmagentos.tokens import TokenStore
 from llmagentos.training import Budget, _step, batch_at, train_encoder
-from llmagentos.training._optimizer import make_optimizer, update
+from llmagentos.training._optimizer import bytes_to_come, make_optimizer, update
 from llmagentos.training._step import StepGradient
 from llmagentos.views import ViewBatch, Views
 
@@ -135,8 +135,49 @@ def test_in_the_optimiser_it_says_what_to_do(store: TokenStore, monkeypatch: pyt
         raise RuntimeError(OUT_OF_MEMORY)
 
     monkeypatch.setattr(optimizer, "step", step)
-    with pytest.raises(TrainingError, match=r"in the optimiser; .* training\.optimizer=sgd"):
+    with pytest.raises(TrainingError, match=r"for the optimiser; .* training\.optimizer=sgd"):
         update(optimizer, torch.amp.GradScaler("cpu", enabled=False), 0.1)
+
+
+def test_what_a_new_optimiser_will_take(store: TokenStore) -> None:
+    encoder = static(store.tokenizer)
+    weights = sum(parameter.nbytes for parameter in encoder.parameters())
+    assert bytes_to_come(make_optimizer(encoder, CONFIG)) == 2 * weights
+    assert bytes_to_come(make_optimizer(encoder, replace(CONFIG, optimizer="sgd"))) == weights
+
+
+def test_anywhere_else_it_says_so_too(
+    store: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: Any) -> Any:
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(torch, "zeros_like", no_room)  # of the first gradients
+    with pytest.raises(TrainingError, match=r"ran out for training; end what else takes memory.*--resume"):
+        train(static(store.tokenizer), store, tmp_path / "run")
+
+
+def test_what_could_not_be_measured_is_measured_later(encoder: Hungry, pairs: ViewBatch) -> None:
+    step = make(encoder)
+    encoder.most = 0
+    step.fit(pairs)
+    assert encoder.micro_batch_tokens == 64 and not step._graph.is_known
+    encoder.most = 10_000
+    assert step(pairs, 5).recomputed == 0 and step._graph.is_known
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (RuntimeError("CUDA error: out of memory"), True),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"), True),
+        (RuntimeError("unable to mmap 5 bytes: Cannot allocate memory (12)"), True),
+        (OSError(12, "Cannot allocate memory"), True),
+        (OSError(13, "Permission denied"), False),
+    ],
+)
+def test_what_says_that_memory_ran_out(error: Exception, expected: bool) -> None:
+    assert is_out_of_memory(error) == expected
 
 
 def test_other_errors_are_left_alone(encoder: Hungry, pairs: ViewBatch) -> None:
@@ -158,12 +199,19 @@ def test_where_no_product_is_possible_any_more_resuming_takes_less(tmp_path: Pat
 
     with mock.patch.object(type(encoder), "forward", refused), pytest.raises(TrainingError) as caught:
         train(encoder, store, tmp_path / "run", config=config)
+    # Half of what the first batch has, and not of what it might have.
+    views = Views(store, VIEWS).views(
+        batch_at(0, batch_size=16, size=64, seed=0)[1], seed=0, epoch=0, max_tokens=20
+    )
+    lengths = torch.from_numpy(np.concatenate([views.a.lengths, views.b.lengths]))
+    encoder.micro_batch_tokens = 512
+    half = max(encoder.work(lengths[rows]).slots for rows in encoder.micro_batches(lengths)) // 2
     assert str(caught.value) == (
         "memory ran out, and this process cannot do the step again; go on with --resume, or if there is no "
-        "checkpoint yet train anew with training.micro_batch_tokens=256"
+        f"checkpoint yet train anew with training.micro_batch_tokens={half}"
     )
     slots = tmp_path / "run" / "micro_batches.json"
-    assert slots.read_text() == "[[0, 256]]"
+    assert slots.read_text() == f"[[0, {half}]]"
     assert not can_go_on_after(RuntimeError("could not create a primitive"))
     assert can_go_on_after(RuntimeError(OUT_OF_MEMORY))
 
@@ -177,8 +225,11 @@ def test_a_run_begins_with_micro_batches_that_fit(
     measured = make(encoder.eval())  # as these views have it, which are crops
     _, first = batch_at(0, batch_size=16, size=64, seed=0)
     measured.fit(Views(store, VIEWS).views(first, seed=0, epoch=0, max_tokens=20))
-    assert measured._graph is not None
-    free = (measured._graph.of(fits) + 1) / 0.6
+    graph = measured._graph
+    adam = 2 * sum(
+        parameter.nbytes for parameter in encoder.parameters() if parameter.requires_grad
+    )  # its means, yet to come
+    free = (graph.fixed + graph.per_slot * fits + 1) / 0.6 + adam
     monkeypatch.setattr(_step, "free_bytes", lambda _: free)
     train(encoder, store, tmp_path / "run", config=replace(CONFIG, micro_batch_tokens=512), steps=2)
     assert (tmp_path / "run" / "micro_batches.json").read_text() == f"[[0, {slots}]]"

@@ -1,6 +1,7 @@
 """The gradient of one loss batch: the same however much of it is kept, and when memory runs out."""
 
 import copy
+import json
 import weakref
 from dataclasses import replace
 from itertools import pairwise
@@ -184,8 +185,8 @@ def test_a_step_for_which_memory_runs_out_is_done_again_with_less(
     encoder.micro_batch_tokens, encoder.most, encoder.on_the_way_back = 256, 60, on_the_way_back
     loss, expected = plain_gradients(encoder, pairs)
     result = make(encoder, on_lowered=lowered.append)(pairs, 5)
-    assert lowered[0] == 128 and lowered[-1] == encoder.micro_batch_tokens
-    assert all(more == 2 * less for more, less in pairwise(lowered))
+    assert 64 < lowered[0] <= 128 and lowered[-1] == encoder.micro_batch_tokens
+    assert all(more >= 2 * less for more, less in pairwise(lowered))
     assert encoder.micro_batch_tokens >= 32
     assert result.loss == pytest.approx(loss, rel=1e-5)
     assert_near(gradients(encoder), expected)
@@ -238,7 +239,8 @@ def test_training_goes_on_with_less(first: Hungry, texts: TokenStore, folder: Pa
     config = replace(CONFIG, micro_batch_tokens=256, learning_rate=1e-3, batch_size=4)
     views = Views(texts, ViewsConfig(preset="noisy"))  # with dropout
     assert train(encoder, texts, folder, config=config, views=views, steps=6).steps == 6
-    assert (folder / "micro_batches.json").read_text() in ("[[0, 64]]", "[[0, 32]]")
+    ((step, slots),) = json.loads((folder / "micro_batches.json").read_text())
+    assert step == 0 and 30 <= slots <= 64
     assert read_metrics(folder / "metrics.jsonl")[-1].step == 6
     other = copy.deepcopy(first)
     config = replace(config, micro_batch_tokens=encoder.micro_batch_tokens or 0)

@@ -236,7 +236,7 @@ def test_where_memory_runs_out_on_one_both_take_less_at_a_time(together: Path, a
     ]
     assert slots[1] == [[0, 256]]
     ((step, lowered),) = slots[0]
-    assert step == 0 and lowered in (64, 32, 16)
+    assert step == 0 and 10 <= lowered <= 64
 
 
 def test_one_of_them_writes(together: Path) -> None:
@@ -340,7 +340,8 @@ def test_a_sharded_run_without_memory_says_what_to_do(together: Path) -> None:
             and "go on with --resume" in message
         )
     slots = json.loads((together / "hungry" / "micro_batches.json").read_text())
-    assert slots == [[0, 32]]  # for the run that goes on
+    ((step, lowered),) = slots
+    assert step == 0 and 20 <= lowered <= 32  # for the run that goes on
 
 
 def test_torchrun_starts_them(runs: Path, together: Path) -> None:

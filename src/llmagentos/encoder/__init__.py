@@ -7,7 +7,7 @@ from llmagentos.encoder._dropout import dropout_mask
 from llmagentos.encoder._encoder import Encoder, Work, moved
 from llmagentos.encoder._folder import Pooling
 from llmagentos.encoder._loading import load_encoder
-from llmagentos.encoder._memory import can_go_on_after, is_out_of_memory
+from llmagentos.encoder._memory import can_go_on_after, is_out_of_memory, memory_for
 from llmagentos.encoder._static import StaticEncoder
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ __all__ = [
     "dropout_mask",
     "is_out_of_memory",
     "load_encoder",
+    "memory_for",
     "moved",
 ]
 

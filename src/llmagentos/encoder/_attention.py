@@ -84,7 +84,7 @@ def attend(
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else value.dtype
     # squeeze and not [0], whose gradient is a copy of everything, by way of zeros.
     query, key, value = (x.squeeze(0).transpose(0, 1).to(dtype) for x in (query, key, value))
-    if packing.starts is not None and _fits_flash(dtype, query.shape[-1]):
+    if packing.starts is not None and _fits_flash(dtype, query.shape[-1], packing.widest_head):
         return _flash(query, key, value, packing, scaling, dropout, causal, sliding_window)[None], None
     if key.shape[1] != query.shape[1]:
         key, value = (x.repeat_interleave(query.shape[1] // key.shape[1], 1) for x in (key, value))
@@ -105,16 +105,17 @@ def attend(
     return _from_rows(attended, packing)[None], None
 
 
-def _fits_flash(dtype: torch.dtype, head_dimension: int) -> bool:
+def _fits_flash(dtype: torch.dtype, head_dimension: int, widest_head: int) -> bool:
     """Whether FlashAttention takes such queries; it raises where it does not.
 
     Source: Dao 2023, FlashAttention-2; the limits are those of PyTorch 2.13's.
 
     Example:
-        >>> _fits_flash(torch.bfloat16, 64), _fits_flash(torch.float32, 64)
+        >>> _fits_flash(torch.bfloat16, 64, 256), _fits_flash(torch.float32, 64, 256)
         (True, False)
     """
-    return dtype in (torch.float16, torch.bfloat16) and head_dimension % 8 == 0 and head_dimension <= 256
+    is_half = dtype in (torch.float16, torch.bfloat16)
+    return is_half and head_dimension % 8 == 0 and head_dimension <= widest_head
 
 
 def _flash(

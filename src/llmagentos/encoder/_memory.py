@@ -1,11 +1,24 @@
-"""Which errors say that memory ran out; on the CPU there is no class of its own for them."""
+"""Which errors say that memory ran out, and what is said of it; on the CPU there is no class for them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
+from llmagentos.errors import TrainingError
+
 # What oneDNN says; afterwards it refuses every product of the process, whatever memory there is.
 _NO_MORE_PRODUCTS = "could not create a primitive"
-# PyTorch's allocator for the CPU, oneDNN's products, and C++.
-_NO_MEMORY = ("can't allocate memory", _NO_MORE_PRODUCTS, "bad_alloc")
+# PyTorch's allocator for the CPU, oneDNN's products, C++, files that are mapped; CUDA and NCCL where they do
+# not ask PyTorch's allocator; cuBLAS.
+_NO_MEMORY = (
+    "can't allocate memory",
+    _NO_MORE_PRODUCTS,
+    "bad_alloc",
+    "Cannot allocate memory",
+    "out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -23,9 +36,34 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    return isinstance(error, RuntimeError) and any(sign in str(error) for sign in _NO_MEMORY)
+    return isinstance(error, RuntimeError | OSError) and any(sign in str(error) for sign in _NO_MEMORY)
 
 
 def can_go_on_after(error: BaseException) -> bool:
     """Whether a process in which memory ran out, as that error says, can still multiply matrices."""
     return _NO_MORE_PRODUCTS not in str(error)
+
+
+@contextmanager
+def memory_for(what: str, *, advice: str) -> Iterator[None]:
+    """In here memory that runs out is an error that says for what, and what to do.
+
+    Args:
+        what: needs it.
+        advice: to the user.
+
+    Raises:
+        TrainingError: memory ran out.
+
+    Example:
+        >>> with memory_for("the optimiser", advice="choose a smaller encoder"):
+        ...     raise MemoryError
+        Traceback (most recent call last):
+        llmagentos.errors.TrainingError: memory ran out for the optimiser; choose a smaller encoder
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError, OSError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(f"memory ran out for {what}; {advice}") from error

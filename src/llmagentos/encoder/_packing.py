@@ -83,12 +83,13 @@ class Packing:
     Attributes:
         starts: int32 (N + 1,), the offsets there, for FlashAttention; None where that does not run: on a
             CPU, and on a GPU before Ampere.
+        widest_head: columns of a head that FlashAttention takes there.
     """
 
     def __init__(self, offsets: Int64[Tensor, " n+1"], longest: int, device: torch.device = _CPU) -> None:
         self.offsets, self.longest, self.device = offsets, longest, device
-        has_flash = self.device.type == "cuda" and torch.cuda.get_device_capability(self.device) >= (8, 0)
-        self.starts = moved(offsets.int(), self.device) if has_flash else None
+        self.widest_head = widest_flash_head(device)
+        self.starts = moved(offsets.int(), self.device) if self.widest_head else None
         self._biases: dict[tuple[torch.dtype, bool, int | None], Tensor | None] = {}
 
     @property
@@ -111,6 +112,27 @@ class Packing:
                 zero = torch.zeros((), dtype=dtype, device=allowed.device)
                 self._biases[key] = torch.where(allowed, zero, -torch.inf)[:, None]
         return self._biases[key]
+
+
+def widest_flash_head(device: torch.device) -> int:
+    """Columns of the widest head that PyTorch 2.13's FlashAttention takes on a device, backwards as well.
+
+    Args:
+        device: a GPU or the CPU.
+
+    Returns:
+        256 on an A100, H100 or B200; 192 on other GPUs from Ampere on, whose cores have less memory; else 0.
+
+    Example:
+        >>> widest_flash_head(torch.device("cpu"))
+        0
+    """
+    if device.type != "cuda":
+        return 0
+    major, minor = torch.cuda.get_device_capability(device)
+    if major < 8:
+        return 0
+    return 256 if major in (9, 10) or (major, minor) == (8, 0) else 192
 
 
 def pack_rows(offsets: Int64[Tensor, " n+1"], device: torch.device = _CPU) -> Rows:

@@ -3,7 +3,7 @@
 import os
 import shutil
 import socket
-import tempfile
+import uuid
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -78,10 +78,10 @@ def train_on_ray(
             "or local to start one on this machine (--ray)"
         ) from error
     made = [folder for folder in out.parents if not folder.exists()]
-    out.parent.mkdir(parents=True, exist_ok=True)
     # What Ray writes of a run, where all its machines see it; a new name, for it is removed afterwards.
-    notes = tempfile.mkdtemp(prefix=f".{out.name}.ray-", dir=out.parent)
+    notes = out.parent / f".{out.name}.ray-{uuid.uuid4().hex}"
     try:
+        notes.mkdir(parents=True)
         machines: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # Ray has none
         scaling = ScalingConfig(**_scaling(machines, workers), placement_strategy="SPREAD")
         # The processes' words go by gloo, also where gradients go by NCCL.
@@ -91,7 +91,7 @@ def train_on_ray(
             train_loop_config=arguments,
             torch_config=TorchConfig(backend=backend),
             scaling_config=scaling,
-            run_config=RunConfig(storage_path=notes),
+            run_config=RunConfig(storage_path=str(notes)),
         )
         trainer.fit()
     except LLMAgentOSError:
@@ -140,10 +140,13 @@ def _scaling(machines: list[dict[str, Any]], workers: int | None) -> dict[str, A
     cores = [cores for cores, _ in sizes if cores]
     if not gpus and not cores:
         raise InputError("no machine of the cluster has any cores; start some with `ray start` (--ray)")
-    number = workers or gpus or len(cores)
+    number = (gpus or len(cores)) if workers is None else workers
     most, kind = (gpus, "GPUs") if gpus else (sum(cores), "cores")
-    if number > most:
-        raise InputError(f"{number} processes need as many {kind}, and the cluster has {most}; ask for fewer")
+    if not 0 < number <= most:
+        raise InputError(
+            f"workers must be from 1 to {most}, the {kind} of the cluster, got {number}; leave it out for "
+            "one a GPU, or one a machine where there is none"
+        )
     # As many cores as there are for each on the machine that has the fewest.
     if gpus:
         share = {"CPU": min(cores // gpus for cores, gpus in sizes if gpus), "GPU": 1}

@@ -7,12 +7,13 @@ import json
 import math
 import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
 from llmagentos.config import Config
 from llmagentos.corpus import Corpus, Document, Progress, Skipped, build_corpus, harvest_python_docs
-from llmagentos.encoder import Encoder, StaticEncoder, load_encoder
+from llmagentos.encoder import Encoder, StaticEncoder, load_encoder, memory_for
 from llmagentos.errors import InputError
 from llmagentos.evaluation import RetrievalTask
 from llmagentos.loss import NTXentLoss
@@ -41,7 +42,9 @@ from llmagentos.training import (
     TrainingConfig,
     check_settings,
     load_weights,
+    prepare,
     train_encoder,
+    write_whole,
 )
 from llmagentos.views import Views, ViewsConfig
 
@@ -58,6 +61,9 @@ _USUAL_MINUTES = 10.0
 _MEASURED_TEXTS, _MEASURED_TEXTS_TRANSFORMER = 2_000, 400
 
 
+@memory_for(
+    "the run", advice="end what else takes memory and go on with --resume, or choose a smaller encoder"
+)
 def train(
     inputs: Iterable[str | Path] | Iterable[Document | Skipped],
     out: str | Path,
@@ -106,11 +112,12 @@ def train(
         training = config.training.resolved(pretrained=transforms)
         check_settings(training, ranks)
         if pretrained is not None:  # refused before all the text is read, if it cannot be
-            pretrained.freeze(training.freeze_layers)
+            prepare(pretrained, training)
         config = replace(config, training=TrainingConfig(**asdict(training)))
         is_long = minutes is None or minutes >= _FEWEST_MINUTES_TO_PROBE
         may_try = decided(work, "trial of views", transforms and is_long)
-        started_with = {"inputs": _names(inputs), "encoder": encoder, "trial of views": may_try}
+        # Beside the section of the same name, which has the settings of new encoders.
+        started_with = {"inputs": _names(inputs), "--encoder": encoder, "trial of views": may_try}
         remember_settings(work, {**started_with, **_kept(config).sections()})
         loss = NTXentLoss(config.loss.temperature, hardness=config.loss.hardness)
 
@@ -272,7 +279,8 @@ def _trials(
     """What a short trial of each recipe reached, best first; nothing where there is nothing to choose."""
     path = work / "probe.json"
     if path.exists():  # from the run that is resumed
-        return [Trial(**values) for values in json.loads(path.read_text(encoding="utf-8"))]
+        with suppress(ValueError, TypeError):  # a damaged one is made again
+            return [Trial(**values) for values in json.loads(path.read_text(encoding="utf-8"))]
     if not probed:
         return []
     trials = choose_views(
@@ -285,9 +293,7 @@ def _trials(
         work / "probe",
         on_trial=lambda trial: on_progress(Update(stage="probe", note=str(trial))),
     )
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps([asdict(trial) for trial in trials]), encoding="utf-8")
-    partial.replace(path)  # whole or absent, should the run be killed here
+    write_whole(path, json.dumps([asdict(trial) for trial in trials]))
     return trials
 
 

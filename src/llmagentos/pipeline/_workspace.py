@@ -3,16 +3,15 @@
     OUT.partial/     .lock corpus/ store/ run/ probe.json model/, until the run has ended
     OUT/             the finished model folder, put in place by one rename
 
-A run that was killed leaves OUT.partial for `--resume`. A run that fails before its first
-checkpoint leaves nothing, also no folder above OUT that it had to make; one that was going on keeps
-what it found. The lock keeps a second run out, and tells our folders from those of others, which
-are never touched.
+A run that was killed leaves OUT.partial for `--resume`, and so does one that was stopped after it had
+read all the text. A run that fails before its first checkpoint leaves nothing, also no folder above OUT
+that it had to make; one that was going on keeps what it found. The lock keeps a second run out, and
+tells our folders from those of others, which are never touched.
 """
 
 import errno
 import fcntl
 import json
-import os
 import re
 import shutil
 from collections.abc import Iterator
@@ -21,12 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from llmagentos.errors import InputError, OutputError
-from llmagentos.training import difference, latest_checkpoint, plain
+from llmagentos.training import difference, latest_checkpoint, plain, write_whole
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # tokenizers writes its file in Rust and raises a plain Exception with the number in its text.
 _FULL_IN_RUST = re.compile(rf"\(os error ({'|'.join(map(str, _FULL))})\)")
 _LOCK = ".lock"
+_ANYWAY = "remove it to go on with the same settings as before, or remove {work} to start anew"
 
 
 @contextmanager
@@ -70,7 +70,9 @@ def workspace(out: Path, *, resume: bool, resumable: bool = True) -> Iterator[Pa
             try:
                 yield work
             except BaseException as error:
-                kept = resumable and latest_checkpoint(work / "run" / "checkpoints") is not None
+                stopped = isinstance(error, KeyboardInterrupt) and (work / "store").exists()
+                trained = latest_checkpoint(work / "run" / "checkpoints") is not None
+                kept = resumable and (trained or stopped)
                 if not kept and not resume:
                     shutil.rmtree(work, ignore_errors=True)
                 if (refusal := _cannot_write(error, out, work, kept=kept)) is not None:
@@ -165,12 +167,7 @@ def remember_settings(work: Path, settings: dict[str, Any]) -> None:
     given = plain(settings)
     stored = _settings(work)
     if not stored:
-        partial = path.with_suffix(".partial")
-        with partial.open("w", encoding="utf-8") as file:
-            json.dump(given, file)
-            file.flush()
-            os.fsync(file.fileno())  # on the disk before its name is, also if the power goes
-        partial.replace(path)
+        write_whole(path, json.dumps(given))
         return
     if stored != given:
         raise InputError(
@@ -185,5 +182,7 @@ def _settings(work: Path) -> dict[str, Any]:
     try:
         settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}); remove {work} and start anew") from error
+        raise InputError(f"{path} is damaged ({error}); {_ANYWAY.format(work=work)}") from error
+    if not isinstance(settings, dict):
+        raise InputError(f"{path} is damaged (it is no object); {_ANYWAY.format(work=work)}")
     return settings

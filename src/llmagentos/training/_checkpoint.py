@@ -10,6 +10,8 @@ that. Nothing is ever pickled.
 import json
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import zip_longest
 from pathlib import Path
@@ -20,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from llmagentos.encoder import is_out_of_memory
+from llmagentos.encoder import memory_for
 from llmagentos.errors import OutputError, TrainingError
 from llmagentos.training._queue import NegativeQueue
 from llmagentos.training._sharding import split_like, whole
@@ -79,10 +81,15 @@ def save_checkpoint(
     """
     target = folder / f"step-{state.step:08d}"
     partial = folder / f".step-{state.step:08d}.partial"
-    try:
+    advice = (
+        "end what else takes memory and go on from the checkpoint before with --resume, or train anew with a "
+        "smaller encoder"
+    )
+    with memory_for(f"the checkpoint {target}", advice=advice):
         tensors = _gathered_tensors(encoder, optimizer, queue, keep=write)
-        if not write or target.exists():  # a finished run was resumed: the same step is the same state
-            return target
+    if not write or target.exists():  # a finished run was resumed: the same step is the same state
+        return target
+    try:
         shutil.rmtree(partial, ignore_errors=True)
         partial.mkdir(parents=True)
         save_file(tensors, partial / "state.safetensors")
@@ -93,17 +100,7 @@ def save_checkpoint(
         partial.rename(target)
     except (OSError, SafetensorError) as error:
         shutil.rmtree(partial, ignore_errors=True)
-        raise OutputError(
-            f"the checkpoint {target} cannot be written ({error}); free some space "
-            f"and go on from the checkpoint before with --resume"
-        ) from error
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise TrainingError(
-            f"memory ran out while the checkpoint {target} was written; end what else takes memory and go on "
-            "from the checkpoint before with --resume, or train anew with a smaller encoder"
-        ) from error
+        raise OutputError(f"the checkpoint {target} cannot be written ({error}); free some space") from error
     for older in folder.glob("step-*"):
         if older != target:
             shutil.rmtree(older, ignore_errors=True)
@@ -147,15 +144,14 @@ def read_state(checkpoint: Path) -> RunState:
     """What a checkpoint says of its run.
 
     Raises:
-        TrainingError: the checkpoint is damaged.
+        TrainingError: the checkpoint is damaged, or cannot be read.
     """
-    try:
-        return RunState(**json.loads((checkpoint / "run.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise TrainingError(
-            f"the checkpoint {checkpoint} is damaged ({error}); remove {checkpoint.parent.parent}, and "
-            "--resume trains from the beginning"
-        ) from error
+    with _reading(checkpoint):
+        state = RunState(**json.loads((checkpoint / "run.json").read_text(encoding="utf-8")))
+        counts = [state.total_steps, state.num_threads, state.num_ranks, state.batch_size]
+        if not all(type(count) is int and count > 0 for count in [state.step + 1, *counts]):
+            raise ValueError("run.json holds what is no count")
+        return state
 
 
 def resumable_state(checkpoint: Path, config: dict[str, Any]) -> RunState:
@@ -218,9 +214,9 @@ def load_checkpoint(
         queue: of the same size; changed.
 
     Raises:
-        TrainingError: the checkpoint is damaged or belongs to another encoder.
+        TrainingError: the checkpoint is damaged, belongs to another encoder, or cannot be read.
     """
-    try:
+    with _reading(checkpoint):
         tensors = load_file(checkpoint / "state.safetensors")
         _load_weights(encoder, tensors)
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
@@ -237,12 +233,6 @@ def load_checkpoint(
             queue.load(
                 {name.removeprefix("queue."): t for name, t in tensors.items() if name.startswith("queue.")}
             )
-    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, IndexError) as error:
-        reason = " ".join(str(error).split())  # on one line, whoever wrote it
-        raise TrainingError(
-            f"the checkpoint {checkpoint} does not fit ({reason}); remove {checkpoint.parent.parent}, and "
-            "--resume trains from the beginning"
-        ) from error
 
 
 def load_weights(checkpoint: Path, encoder: torch.nn.Module) -> None:
@@ -253,13 +243,31 @@ def load_weights(checkpoint: Path, encoder: torch.nn.Module) -> None:
         encoder: of the same shape; changed.
 
     Raises:
-        TrainingError: the checkpoint is damaged or belongs to another encoder.
+        TrainingError: the checkpoint is damaged, belongs to another encoder, or cannot be read.
     """
-    try:
+    with _reading(checkpoint):
         _load_weights(encoder, load_file(checkpoint / "state.safetensors"))
-    except (OSError, SafetensorError, RuntimeError) as error:
-        reason = " ".join(str(error).split())
-        raise TrainingError(f"the weights of {checkpoint} do not fit ({reason})") from error
+
+
+@contextmanager
+def _reading(checkpoint: Path) -> Iterator[None]:
+    """In here an error says whether the checkpoint is to blame, which only then may be removed."""
+    run = checkpoint.parent.parent
+    advice = "end what else takes memory and go on with --resume"
+    try:
+        with memory_for(f"the checkpoint {checkpoint}, which is whole", advice=advice):
+            yield
+    except (OSError, SafetensorError, RuntimeError, ValueError, TypeError, KeyError, IndexError) as error:
+        reason = " ".join(str(error).split())  # on one line, whoever wrote it
+        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+            raise TrainingError(
+                f"the checkpoint {checkpoint} cannot be read ({reason}); see to it that it can, and go on "
+                "with --resume"
+            ) from error
+        raise TrainingError(
+            f"the checkpoint {checkpoint} is damaged, or does not fit ({reason}); remove {run}, and --resume "
+            "trains from the beginning"
+        ) from error
 
 
 def _load_weights(encoder: torch.nn.Module, tensors: dict[str, Tensor]) -> None:

@@ -32,12 +32,8 @@ def check_can_compile(config: ResolvedTrainingConfig, ranks: Ranks) -> None:
         )
 
 
-@contextmanager
-def compiled_layers(encoder: Encoder) -> Iterator[None]:
-    """In here the layers are compiled: once for all of them, and for any number of tokens.
-
-    Args:
-        encoder: its weights and their names stay what they are.
+def check_layers(encoder: Encoder) -> None:
+    """Refuse an encoder of which there is nothing to compile.
 
     Raises:
         ConfigError: it cannot be told which of its modules are layers.
@@ -47,10 +43,30 @@ def compiled_layers(encoder: Encoder) -> Iterator[None]:
             f"compile must be false for {encoder.name}, for it cannot be told which of its modules are its "
             "layers, got true; leave it out (training.compile)"
         )
+
+
+@contextmanager
+def compiled_layers(encoder: Encoder) -> Iterator[None]:
+    """In here the layers are compiled: once for all of them, and for any number of tokens.
+
+    Args:
+        encoder: its weights and their names stay what they are.
+
+    Raises:
+        ConfigError: they cannot be compiled on this machine.
+    """
+    from torch._dynamo.exc import TorchDynamoException  # 1 s, which other runs do not need
+
     for layer in encoder.layers:
         layer.compile(dynamic=True)
     try:
         yield
+    except TorchDynamoException as error:
+        reason = " ".join(str(error).split())[:200]
+        raise ConfigError(
+            f"compile must be false on this machine, where compiling fails ({reason}), got true; install a C "
+            "compiler if there is none, or leave it out (training.compile)"
+        ) from error
     finally:
         for layer in encoder.layers:
             layer._compiled_call_impl = None

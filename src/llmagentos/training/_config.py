@@ -57,7 +57,8 @@ class TrainingConfig:
         precision: of the encoder's products; weights, loss and reductions stay fp32. Left open it is
             bf16 for a pretrained encoder where the hardware multiplies bf16 matrices, else fp32.
         micro_batch_tokens: token slots that go through a Transformer at once; left open 2,048 on a CPU,
-            whose cache they fit, and 65,536 on a GPU. Halved when memory runs out.
+            whose cache they fit, and 65,536 on a GPU. Fewer where that does not fit into
+            the free memory, and halved when memory runs out.
         freeze_layers: k, the embeddings and the first k layers of a Transformer stay as they are; 0 trains
             everything.
         queue_size: K, embeddings of earlier texts that are negatives as well (MoCo); 0 = none.

@@ -93,8 +93,8 @@ class GraphSize:
         per_slot: for each token slot.
 
     Example:
-        >>> GraphSize.through((100, 700), (300, 1700)).of(1000)
-        5200.0
+        >>> GraphSize.through((100, 700), (300, 1700))
+        GraphSize(fixed=200.0, per_slot=5.0)
     """
 
     fixed: float
@@ -109,13 +109,18 @@ class GraphSize:
         per_slot = max((larger - size) / (more_slots - slots), 1.0)
         return cls(fixed=max(larger - per_slot * more_slots, 0.0), per_slot=per_slot)
 
-    def of(self, slots: int) -> float:
-        """Bytes for so many slots."""
-        return self.fixed + self.per_slot * slots
+    @property
+    def is_known(self) -> bool:
+        """Whether it has been measured."""
+        return math.isfinite(self.per_slot)
 
     def slots_in(self, room: float) -> int:
         """How many slots so many bytes are enough for, at least 1."""
-        return max(int((room - self.fixed) / self.per_slot), 1) if math.isfinite(self.per_slot) else 1
+        return max(int((room - self.fixed) / self.per_slot), 1)
+
+
+UNKNOWN = GraphSize(fixed=math.inf, per_slot=math.inf)
+"""Before it has been measured no graph fits."""
 
 
 @dataclass(slots=True)

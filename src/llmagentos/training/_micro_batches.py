@@ -7,10 +7,10 @@ memory had run out. They are on disk before the first step that uses them:
 """
 
 import json
-import os
 from pathlib import Path
 
 from llmagentos.errors import OutputError, TrainingError
+from llmagentos.training._files import write_whole
 
 
 class MicroBatches:
@@ -59,15 +59,10 @@ class MicroBatches:
         self._write()
 
     def _write(self) -> None:
-        partial = self._path.with_suffix(f".partial-{os.getpid()}")
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
-            with partial.open("w", encoding="utf-8") as file:
-                file.write(json.dumps(self._since))
-                file.flush()
-                os.fsync(file.fileno())  # on the disk before its name is, also if the power goes
-            partial.replace(self._path)
+            write_whole(self._path, json.dumps(self._since))
         except OSError as error:
             raise OutputError(
-                f"{self._path} cannot be written ({error.strerror}); free some space and go on with --resume"
+                f"{self._path} cannot be written ({error.strerror}); free some space"
             ) from error

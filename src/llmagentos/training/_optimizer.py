@@ -4,10 +4,10 @@ import math
 
 import torch
 
-from llmagentos.encoder import Encoder, is_out_of_memory
-from llmagentos.errors import NonFiniteLossError, TrainingError
+from llmagentos.encoder import Encoder, memory_for
+from llmagentos.errors import NonFiniteLossError
 from llmagentos.training._config import ResolvedTrainingConfig
-from llmagentos.training._sharding import whole
+from llmagentos.training._sharding import own_part, whole
 
 
 def make_optimizer(encoder: Encoder, config: ResolvedTrainingConfig) -> torch.optim.Optimizer:
@@ -55,8 +55,7 @@ def clipped_norm(
     """Shorten the gradient to `max_gradient_norm`, and tell how long it was."""
     scaler.unscale_(optimizer)
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    total = torch.nn.utils.get_total_norm(gradients)
+    total = torch.nn.utils.get_total_norm([parameter.grad for parameter in parameters])
     norm = whole(total).item()
     if norm > max_gradient_norm:  # most gradients are shorter, and multiplying them with 1 takes time as well
         torch.nn.utils.clip_grads_with_norm_(parameters, max_gradient_norm, total)
@@ -71,13 +70,24 @@ def update(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, learn
     """
     for group in optimizer.param_groups:
         group["lr"] = learning_rate
-    try:
+    advice = (
+        "end what else takes memory, or train with training.optimizer=sgd, which needs less, or with a "
+        "smaller encoder"
+    )
+    with memory_for("the optimiser", advice=advice):
         scaler.step(optimizer)
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise TrainingError(
-            "memory ran out in the optimiser; end what else takes memory, or train with "
-            "training.optimizer=sgd, which needs less, or with a smaller encoder"
-        ) from error
     scaler.update()
+
+
+def bytes_to_come(optimizer: torch.optim.Optimizer) -> int:
+    """What a new optimiser will take in its first update: the two means of Adam, the one of SGD.
+
+    Args:
+        optimizer: from `make_optimizer`.
+
+    Returns:
+        Bytes on this rank, which has only its parts of a sharded encoder.
+    """
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    means = 1 if isinstance(optimizer, torch.optim.SGD) else 2
+    return means * sum(own_part(parameter).nbytes for parameter in parameters)

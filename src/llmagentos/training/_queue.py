@@ -9,8 +9,7 @@ from jaxtyping import Float32, UInt64
 from torch import Tensor
 from torch.nn import functional
 
-from llmagentos.encoder import Encoder, is_out_of_memory
-from llmagentos.errors import TrainingError
+from llmagentos.encoder import Encoder, memory_for
 from llmagentos.loss import gathered
 from llmagentos.tokens import TokenBatch
 from llmagentos.training._config import Precision
@@ -37,18 +36,12 @@ class NegativeQueue:
         self, encoder: Encoder, size: int, momentum: float, precision: Precision, ranks: Ranks
     ) -> None:
         self._momentum, self._precision, self._ranks = momentum, precision, ranks
-        try:
+        what = f"a queue of {size:,} vectors, {4e-9 * size * encoder.dimension:.1f} GB, and a second encoder"
+        with memory_for(what, advice="lower training.queue_size, or set it to 0"):
             # The tokenizer is not trained, and one is enough.
             self._copy = copy.deepcopy(encoder, {id(encoder.tokenizer): encoder.tokenizer})
             # A ring: new texts take the places of the oldest.
             self._vectors = torch.zeros(size, encoder.dimension, device=encoder.device)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise TrainingError(
-                f"a queue of {size:,} vectors takes {4e-9 * size * encoder.dimension:.1f} GB and a second "
-                "encoder, more than is free; lower training.queue_size, or set it to 0"
-            ) from error
         self._copy.requires_grad_(False).eval()
         self._hashes, self._groups = np.zeros(size, np.uint64), np.zeros(size, np.uint64)
         self._seen = self._next = 0
@@ -97,16 +90,14 @@ class NegativeQueue:
     def _embed(self, batch: TokenBatch) -> Float32[Tensor, "n d"]:
         """Unit vectors of some texts by the copy."""
         tokens, offsets = torch.from_numpy(batch.tokens).long(), torch.from_numpy(batch.offsets)
-        try:
-            with autocast_to(self._precision, self._vectors.device):
-                h = self._copy(tokens, offsets)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error):
-                raise
-            raise TrainingError(
-                "memory ran out where the copy of the encoder embeds texts for the queue; end what else "
-                "takes memory and go on with --resume, or train anew with training.queue_size=0"
-            ) from error
+        advice = (
+            "end what else takes memory and go on with --resume, or train anew with training.queue_size=0"
+        )
+        with (
+            memory_for("the copy of the encoder that embeds texts for the queue", advice=advice),
+            autocast_to(self._precision, self._vectors.device),
+        ):
+            h = self._copy(tokens, offsets)
         return functional.normalize(h.float(), dim=1)
 
     def state(self) -> dict[str, Tensor]:

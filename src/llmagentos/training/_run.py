@@ -18,7 +18,7 @@ from llmagentos.training._checkpoint import (
     resumable_state,
     save_checkpoint,
 )
-from llmagentos.training._compile import check_can_compile
+from llmagentos.training._compile import check_can_compile, check_layers
 from llmagentos.training._config import ResolvedTrainingConfig
 from llmagentos.training._micro_batches import MicroBatches
 from llmagentos.training._optimizer import make_optimizer
@@ -70,14 +70,14 @@ class Run:
         ranks: Ranks,
     ) -> None:
         check_settings(config, ranks)
-        encoder.freeze(config.freeze_layers)
+        prepare(encoder, config)
         if ranks.size > 1:
             sums = [int(p.detach().flatten().view(torch.uint8).sum()) for p in encoder.parameters()]
             ranks.agree("encoder", f"sum of bytes {sum(sums)}")
         if config.shard and ranks.size > 1:
             shard(encoder, ranks)
         self.queue: NegativeQueue | None = None
-        if config.queue_size:  # before there are gradients, which its copy of the encoder does not need
+        if config.queue_size:
             self.queue = NegativeQueue(
                 encoder, config.queue_size, config.queue_momentum, config.precision, ranks
             )
@@ -162,7 +162,7 @@ def check_settings(config: ResolvedTrainingConfig, ranks: Ranks) -> None:
 
     Raises:
         TrainingError: a batch that cannot be shared evenly.
-        ConfigError: a sharded run that cannot be.
+        ConfigError: a sharded run that cannot be, or layers compiled where they cannot be.
     """
     if config.batch_size % ranks.size:
         nearest = config.batch_size // ranks.size * ranks.size or ranks.size
@@ -174,6 +174,17 @@ def check_settings(config: ResolvedTrainingConfig, ranks: Ranks) -> None:
         check_can_shard(config)
     if config.compile:
         check_can_compile(config, ranks)
+
+
+def prepare(encoder: Encoder, config: ResolvedTrainingConfig) -> None:
+    """Freeze what is to be frozen, and refuse what this encoder cannot do.
+
+    Raises:
+        ConfigError: it has too few layers, or none that can be told, to freeze or to compile.
+    """
+    encoder.freeze(config.freeze_layers)
+    if config.compile:
+        check_layers(encoder)
 
 
 def batch_size_of(wanted: int, num_texts: int, ranks: Ranks) -> int:

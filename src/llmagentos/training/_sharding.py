@@ -55,6 +55,11 @@ def whole(tensor: Tensor) -> Tensor:
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
 
 
+def own_part(tensor: Tensor) -> Tensor:
+    """What this process has of a tensor."""
+    return tensor.to_local() if isinstance(tensor, DTensor) else tensor
+
+
 def split_like(tensor: Tensor, other: Tensor) -> Tensor:
     """This process's part of a whole tensor, split as `other` is."""
     if not isinstance(other, DTensor):

@@ -5,12 +5,11 @@
     3. this gradient goes back through the graph of each micro-batch; one that was not kept is made
        again, with the same dropout
 
-What is kept decides how long a step takes, and changes no bit of its result.
+What is kept decides how long a step takes, and on a CPU changes no bit of its result.
 
 Source: Gao et al. 2021, Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup.
 """
 
-import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import astuple, dataclass
@@ -27,7 +26,7 @@ from llmagentos.loss import NTXentLoss
 from llmagentos.tokens import TokenBatch, ragged_index
 from llmagentos.training._config import Precision
 from llmagentos.training._functions import CheaperFunctions
-from llmagentos.training._memory import GraphSize, free_bytes, saved_bytes
+from llmagentos.training._memory import UNKNOWN, GraphSize, free_bytes, saved_bytes
 from llmagentos.training._precision import autocast_to
 from llmagentos.training._queue import NegativeQueue
 from llmagentos.training._ranks import ALONE, Ranks
@@ -100,7 +99,7 @@ class StepGradient:
         self.encoder, self.loss, self.precision, self.scaler = encoder, loss, precision, scaler
         self.ranks, self.queue, self.on_lowered = ranks, queue, on_lowered
         self._share = self._steps_in_memory = 0
-        self._graph: GraphSize | None = None  # not known before the first batch, nor for a single micro-batch
+        self._graph = UNKNOWN
 
     def __call__(
         self,
@@ -128,7 +127,7 @@ class StepGradient:
             "hashes": pairs.hashes if hashes is None else hashes,
             "groups": pairs.groups if groups is None else groups,
         }
-        if self._graph is None and self.encoder.micro_batch_tokens is not None:
+        if not self._graph.is_known and self.encoder.micro_batch_tokens is not None:
             self._graph = self._measured(pairs)
         while True:
             # Kept and filled with zeros: 62 MB of new memory for a static table take 17 ms, zeros 3 ms.
@@ -141,24 +140,27 @@ class StepGradient:
                 return result
             self._lower(pairs)
 
-    def fit(self, pairs: ViewBatch) -> None:
+    def fit(self, pairs: ViewBatch, *, reserved: int = 0) -> None:
         """Take less at a time, on all ranks, if the graph of one micro-batch would not fit.
 
         Args:
             pairs: of a run that begins; one that goes on has the micro-batches that it had.
+            reserved: bytes of the free memory that will be taken before the next step.
         """
         if (slots := self.encoder.micro_batch_tokens) is None:
             return
         self._graph = self._measured(pairs)
-        room = self._room(_SHARE_FOR_ONE)
-        fitting = self.ranks.least(min(slots, self._graph.slots_in(room)))
+        room = self._room(_SHARE_FOR_ONE, reserved=reserved)
+        # Where memory ran out already, the step finds out what it has to do.
+        fitting = min(slots, self._graph.slots_in(room)) if self._graph.is_known else slots
+        fitting = self.ranks.least(fitting)
         if fitting < slots:
             self.encoder.micro_batch_tokens = fitting
             if self.on_lowered is not None:
                 self.on_lowered(fitting)
 
     def _measured(self, pairs: ViewBatch) -> GraphSize:
-        """What a graph keeps, from those of the longest text and of its first third."""
+        """What a graph keeps, from those of the longest text and of its first third; or unknown."""
         side = max((pairs.a, pairs.b), key=lambda views: views.lengths.max(initial=0))
         row = int(side.lengths.argmax())
         start, end = int(side.offsets[row]), int(side.offsets[row + 1])
@@ -168,7 +170,7 @@ class StepGradient:
             part = _MicroBatch(offsets[:1], text[:length], offsets, self.encoder.work(offsets.diff()))
             with saved_bytes(self.encoder) as saved, self._autocast():
                 if not self._in_memory(pairs, partial(self._embed, 0, part, 0, keep=True)):
-                    return GraphSize(fixed=math.inf, per_slot=math.inf)
+                    return UNKNOWN
             sizes.append((part.work.slots, saved.bytes))
         return GraphSize.through(*sizes)
 
@@ -176,9 +178,9 @@ class StepGradient:
     def _shares(self) -> tuple[float, ...]:
         return _SHARES_TO_KEEP_ON_A_GPU if self.encoder.device.type == "cuda" else _SHARES_TO_KEEP
 
-    def _room(self, share: float) -> float:
-        """Bytes in that share of the free memory."""
-        return share * free_bytes(self.encoder.device) / self.ranks.sharing_memory
+    def _room(self, share: float, *, reserved: int = 0) -> float:
+        """Bytes in that share of the free memory, without those that something else will take."""
+        return share * max(0.0, free_bytes(self.encoder.device) / self.ranks.sharing_memory - reserved)
 
     def _attempt(
         self, pairs: ViewBatch, seed: int, keys: dict[str, UInt64[np.ndarray, " n"]]
@@ -289,11 +291,16 @@ class StepGradient:
 
     def _num_that_fit(self, batches: list[_MicroBatch]) -> int:
         """How many graphs may be kept; of a sharded encoder as many on each rank."""
-        room = self._room(self._shares[self._share])
-        if self._graph is None:
+        if self.encoder.micro_batch_tokens is None:
             return len(batches)
-        sizes = np.cumsum([self._graph.of(batch.work.slots) for batch in batches])
-        fitting = int((sizes <= room).sum())
+        room = self._room(self._shares[self._share])
+        # Weights in half precision are there once for all graphs, but for a sharded encoder.
+        every = [is_sharded(self.encoder) or number == 0 for number in range(len(batches))]
+        sizes = [
+            self._graph.fixed * counts + self._graph.per_slot * batch.work.slots
+            for counts, batch in zip(every, batches, strict=True)
+        ]
+        fitting = int((np.cumsum(sizes) <= room).sum())
         return self.ranks.least(fitting) if is_sharded(self.encoder) else fitting
 
     def _autocast(self) -> AbstractContextManager[None]:
@@ -318,7 +325,7 @@ class StepGradient:
                 raise
             # The others of a sharded run wait in the middle of a layer.
             if is_sharded(self.encoder) or not can_go_on_after(error):
-                self._halve_micro_batches(pairs)
+                self._halve_micro_batches(pairs, ALONE)
                 raise TrainingError(
                     "memory ran out, and this process cannot do the step again; go on with --resume, or if "
                     "there is no checkpoint yet train anew with training.micro_batch_tokens="
@@ -335,23 +342,24 @@ class StepGradient:
         if self._share < len(self._shares) - 1:
             self._share += 1
         else:
-            self._halve_micro_batches(pairs)
+            self._halve_micro_batches(pairs, self.ranks)
 
-    def _halve_micro_batches(self, pairs: ViewBatch) -> None:
-        """Take half as many slots at a time from now on."""
-        slots = self.encoder.micro_batch_tokens
-        if slots is None:
+    def _halve_micro_batches(self, pairs: ViewBatch, ranks: Ranks) -> None:
+        """Take half as many slots at a time from now on as these ranks did in this batch."""
+        if self.encoder.micro_batch_tokens is None:
             raise TrainingError(
                 f"memory ran out with {len(pairs.a):,} pairs of texts; lower training.batch_size or "
                 "encoder.dimension, or end what else takes memory"
             )
-        lengths = np.concatenate([pairs.a.lengths, pairs.b.lengths])
-        if all(len(rows) == 1 for rows in self.encoder.micro_batches(torch.from_numpy(lengths))):
+        lengths = torch.from_numpy(np.concatenate([pairs.a.lengths, pairs.b.lengths]))
+        batches = self.encoder.micro_batches(lengths)
+        if all(len(rows) == 1 for rows in batches):
             raise TrainingError(
                 f"memory ran out with one text of {lengths.max():,} tokens at a time; lower "
                 "training.max_tokens, choose a smaller encoder, or end what else takes memory"
             )
-        self.encoder.micro_batch_tokens = max(1, slots // 2)
+        largest = ranks.most(max(self.encoder.work(lengths[rows]).slots for rows in batches))
+        self.encoder.micro_batch_tokens = max(1, min(largest, self.encoder.micro_batch_tokens) // 2)
         if self.on_lowered is not None:
             self.on_lowered(self.encoder.micro_batch_tokens)
 

@@ -14,14 +14,14 @@ import numpy as np
 import torch
 from jaxtyping import Int64
 
-from llmagentos.encoder import Encoder
+from llmagentos.encoder import Encoder, memory_for
 from llmagentos.loss import NTXentLoss, gathered
 from llmagentos.training._budget import Budget, Clock, Plan, Speed
 from llmagentos.training._checkpoint import RunState
 from llmagentos.training._compile import compiled_layers
 from llmagentos.training._config import ResolvedTrainingConfig
 from llmagentos.training._monitor import CollapseAlarm, Metrics, diagnose, metrics_log
-from llmagentos.training._optimizer import check_finite, clipped_norm, update
+from llmagentos.training._optimizer import bytes_to_come, check_finite, clipped_norm, update
 from llmagentos.training._order import batch_at
 from llmagentos.training._peak import peak_flops
 from llmagentos.training._ranks import ALONE, Ranks, told_of_others
@@ -63,6 +63,9 @@ class TrainingResult:
     checkpoint: Path
 
 
+@memory_for(
+    "training", advice="end what else takes memory and go on with --resume, or choose a smaller encoder"
+)
 @told_of_others()
 def train_encoder(
     encoder: Encoder,
@@ -105,7 +108,7 @@ def train_encoder(
         TrainingError: fewer than 2 texts; a batch that the ranks cannot share evenly; a checkpoint that does
             not belong to this run, or to one of another number of steps; memory ran out and the step cannot
             be done again; another process of the run has ended.
-        ConfigError: `freeze_layers` or `shard` do not go with this encoder or these settings.
+        ConfigError: `freeze_layers`, `shard` or `compile` do not go with this encoder or these settings.
         NonFiniteLossError: the loss became NaN or infinite.
         CollapseError: all embeddings became one.
         OutputError: a checkpoint or the metrics cannot be written.
@@ -159,7 +162,7 @@ def train_encoder(
             pairs = views.views(own, seed=config.seed, epoch=epoch, max_tokens=config.max_tokens)
             hashes, groups = ranks.keys(pairs.hashes, pairs.groups)
             if step == 0:
-                step_gradient.fit(pairs)
+                step_gradient.fit(pairs, reserved=bytes_to_come(run.optimizer))
             seed = _step_seed(config.seed, step * ranks.size + ranks.rank)
             result = step_gradient(pairs, seed, hashes=hashes, groups=groups)
             gradient_norm = clipped_norm(run.optimizer, run.scaler, config.max_gradient_norm)
@@ -198,6 +201,7 @@ def train_encoder(
                 run.save()
         seconds = clock.seconds + (0.0 if log is None else log.seconds)
     encoder.eval()
+    encoder.zero_grad(set_to_none=True)  # as much memory as the weights
     checkpoint = run.save()
     ranks.wait()
     return TrainingResult(
