@@ -87,9 +87,10 @@ class Figure:
             error = statistics.stdev(numbers) / len(numbers) ** 0.5
             half = float(student_t.ppf(0.975, len(numbers) - 1)) * error
             interval = [_rounded(mean - half), _rounded(mean + half)]
-        return self.unmeasured() | {
+        record = self.unmeasured()
+        return record | {
             "value": _rounded(mean),
-            "holds": None if self.at_least is self.at_most is None else all(map(self.clears, numbers)),
+            "holds": None if record["bar"] is None else all(map(self.clears, numbers)),
             "seeds": list(values),
             "values": [_rounded(number) for number in numbers],
             "min": _rounded(min(numbers)),

@@ -18,8 +18,8 @@ TELLS = "import os, pathlib, time; pathlib.Path({path!r}).write_text(str(os.getp
 
 def test_the_end_of_one_is_the_end_of_those_within(tmp_path: Path) -> None:
     path = tmp_path / "pid"
-    with pytest.raises(RuntimeError, match="outer: not done after 3 s"):
-        run_limited("outer", ["-c", NESTED, TELLS.format(path=str(path))], 3)
+    with pytest.raises(RuntimeError, match="outer: not done after 5 s"):
+        run_limited("outer", ["-c", NESTED, TELLS.format(path=str(path))], 5)
     number = int(path.read_text())
     for _ in range(50):  # until the kernel has taken it away
         if not Path(f"/proc/{number}").exists():
