@@ -99,7 +99,7 @@ def test_settings(refused: Callable[..., str], setting: str, sentence: str) -> N
 def test_a_configuration_that_cannot_be_read(refused: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("loss.temperature 3")
     assert "missing.toml cannot be read" in refused(*TRAIN, "--config", "missing.toml")
-    assert "is not TOML" in refused(*TRAIN, "--config", "bad.toml")
+    assert "in bad.toml: the configuration is not TOML" in refused(*TRAIN, "--config", "bad.toml")
     assert "cannot be read" in refused("corpus", "build", "texts.txt", "--out", "c", "--config", ".")
 
 

@@ -12,7 +12,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from llmagentos.config import Config
-from llmagentos.corpus import Corpus, Document, Progress, Skipped, build_corpus, harvest_python_docs
+from llmagentos.corpus import (
+    Corpus,
+    Document,
+    Progress,
+    Skipped,
+    build_corpus,
+    harvest_python_docs,
+    write_whole,
+)
 from llmagentos.encoder import Encoder, StaticEncoder, load_encoder, memory_for
 from llmagentos.errors import InputError
 from llmagentos.evaluation import RetrievalTask
@@ -42,9 +50,8 @@ from llmagentos.training import (
     TrainingConfig,
     check_settings,
     load_weights,
-    prepare,
+    prepare_encoder,
     train_encoder,
-    write_whole,
 )
 from llmagentos.views import Views, ViewsConfig
 
@@ -112,7 +119,7 @@ def train(
         training = config.training.resolved(pretrained=transforms)
         check_settings(training, ranks)
         if pretrained is not None:  # refused before all the text is read, if it cannot be
-            prepare(pretrained, training)
+            prepare_encoder(pretrained, training)
         config = replace(config, training=TrainingConfig(**asdict(training)))
         is_long = minutes is None or minutes >= _FEWEST_MINUTES_TO_PROBE
         may_try = decided(work, "trial of views", transforms and is_long)

@@ -19,14 +19,14 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
+from llmagentos.corpus import write_whole
 from llmagentos.errors import InputError, OutputError
-from llmagentos.training import difference, latest_checkpoint, plain, write_whole
+from llmagentos.training import difference, latest_checkpoint, plain
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # tokenizers writes its file in Rust and raises a plain Exception with the number in its text.
 _FULL_IN_RUST = re.compile(rf"\(os error ({'|'.join(map(str, _FULL))})\)")
 _LOCK = ".lock"
-_ANYWAY = "remove it to go on with the same settings as before, or remove {work} to start anew"
 
 
 @contextmanager
@@ -182,7 +182,14 @@ def _settings(work: Path) -> dict[str, Any]:
     try:
         settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}); {_ANYWAY.format(work=work)}") from error
+        raise _damaged(path, str(error)) from error
     if not isinstance(settings, dict):
-        raise InputError(f"{path} is damaged (it is no object); {_ANYWAY.format(work=work)}")
+        raise _damaged(path, "it is no object")
     return settings
+
+
+def _damaged(path: Path, reason: str) -> InputError:
+    return InputError(
+        f"{path} is damaged ({reason}); remove it to go on with the same settings as before, or remove "
+        f"{path.parent} to start anew"
+    )

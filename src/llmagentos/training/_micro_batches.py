@@ -9,8 +9,8 @@ memory had run out. They are on disk before the first step that uses them:
 import json
 from pathlib import Path
 
-from llmagentos.errors import OutputError, TrainingError
-from llmagentos.training._files import write_whole
+from llmagentos.corpus import write_whole
+from llmagentos.errors import TrainingError
 
 
 class MicroBatches:
@@ -59,10 +59,4 @@ class MicroBatches:
         self._write()
 
     def _write(self) -> None:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self._path, json.dumps(self._since))
-        except OSError as error:
-            raise OutputError(
-                f"{self._path} cannot be written ({error.strerror}); free some space"
-            ) from error
+        write_whole(self._path, json.dumps(self._since))

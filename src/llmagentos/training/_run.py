@@ -70,7 +70,7 @@ class Run:
         ranks: Ranks,
     ) -> None:
         check_settings(config, ranks)
-        prepare(encoder, config)
+        prepare_encoder(encoder, config)
         if ranks.size > 1:
             sums = [int(p.detach().flatten().view(torch.uint8).sum()) for p in encoder.parameters()]
             ranks.agree("encoder", f"sum of bytes {sum(sums)}")
@@ -176,7 +176,7 @@ def check_settings(config: ResolvedTrainingConfig, ranks: Ranks) -> None:
         check_can_compile(config, ranks)
 
 
-def prepare(encoder: Encoder, config: ResolvedTrainingConfig) -> None:
+def prepare_encoder(encoder: Encoder, config: ResolvedTrainingConfig) -> None:
     """Freeze what is to be frozen, and refuse what this encoder cannot do.
 
     Raises:

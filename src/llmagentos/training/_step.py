@@ -295,12 +295,9 @@ class StepGradient:
             return len(batches)
         room = self._room(self._shares[self._share])
         # Weights in half precision are there once for all graphs, but for a sharded encoder.
-        every = [is_sharded(self.encoder) or number == 0 for number in range(len(batches))]
-        sizes = [
-            self._graph.fixed * counts + self._graph.per_slot * batch.work.slots
-            for counts, batch in zip(every, batches, strict=True)
-        ]
-        fitting = int((np.cumsum(sizes) <= room).sum())
+        fixed = np.arange(1, len(batches) + 1) if is_sharded(self.encoder) else 1
+        sizes = self._graph.fixed * fixed + self._graph.per_slot * np.cumsum([b.work.slots for b in batches])
+        fitting = int((sizes <= room).sum())
         return self.ranks.least(fitting) if is_sharded(self.encoder) else fitting
 
     def _autocast(self) -> AbstractContextManager[None]:
