@@ -430,6 +430,9 @@ def main() -> None:
 
 def _stop(signum: int, frame: FrameType | None) -> NoReturn:
     """Take SIGTERM or a closed terminal as Ctrl-C: clean up, say what is left, exit with status 130."""
+    # A terminal that closes says so twice, the kernel and the shell: the second must not end the cleaning up.
+    for stops in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(stops, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -237,6 +237,7 @@ def test_where_memory_runs_out_on_one_both_take_less_at_a_time(together: Path, a
     assert slots[1] == [[0, 256]]
     ((step, lowered),) = slots[0]
     assert step == 0 and 10 <= lowered <= 64
+    assert [one["slots"] for one in told(together / "bert-hungry", "told")] == [lowered, lowered]
 
 
 def test_one_of_them_writes(together: Path) -> None:

@@ -68,9 +68,6 @@ _USUAL_MINUTES = 10.0
 _MEASURED_TEXTS, _MEASURED_TEXTS_TRANSFORMER = 2_000, 400
 
 
-@memory_for(
-    "the run", advice="end what else takes memory and go on with --resume, or choose a smaller encoder"
-)
 def train(
     inputs: Iterable[str | Path] | Iterable[Document | Skipped],
     out: str | Path,
@@ -112,7 +109,11 @@ def train(
     ranks = Ranks.of_run()
     if not ranks.is_first:
         return train_along(ranks, out)
-    with workspace(out, resume=resume, resumable=resumable) as work:
+    advice = "end what else takes memory, or choose a smaller encoder"
+    with (
+        workspace(out, resume=resume, resumable=resumable) as work,
+        memory_for("the run", advice=advice),
+    ):
         device = ranks.device
         pretrained = None if encoder == "static" else load_encoder(encoder).to(device)
         transforms = pretrained is not None and not isinstance(pretrained, StaticEncoder)

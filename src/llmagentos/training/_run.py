@@ -20,7 +20,7 @@ from llmagentos.training._checkpoint import (
 )
 from llmagentos.training._compile import check_can_compile, check_layers
 from llmagentos.training._config import ResolvedTrainingConfig
-from llmagentos.training._micro_batches import MicroBatches
+from llmagentos.training._micro_batches import MICRO_BATCHES_NAME, MicroBatches
 from llmagentos.training._optimizer import make_optimizer
 from llmagentos.training._queue import NegativeQueue
 from llmagentos.training._ranks import Ranks
@@ -109,7 +109,8 @@ class Run:
         self.micro_batches = MicroBatches(
             folder,
             config.micro_batch_tokens,
-            resume=checkpoint is not None,
+            # Memory may have run out before the first checkpoint.
+            resume=checkpoint is not None or (resume and (folder / MICRO_BATCHES_NAME).exists()),
             step=self.state.step,
             write=ranks.is_first,
         )
