@@ -382,10 +382,7 @@ def _summary(console: "Console", trained: "TrainedModel", *, timed: bool) -> Non
         console.print(trained.report)
     steps = "1 step" if trained.result.steps == 1 else f"{trained.result.steps:,} steps"
     if timed and trained.result.steps <= _HARDLY_TRAINED:
-        console.print(
-            f"[yellow]Hardly trained:[/] there was time for {steps} only; "
-            "give more --minutes."
-        )
+        console.print(f"[yellow]Hardly trained:[/] there was time for {steps} only; give more --minutes.")
     epochs = trained.result.epochs
     seen = f"every text about {epochs:.1f} times" if epochs >= 1 else f"{epochs:.0%} of the texts"
     console.print(

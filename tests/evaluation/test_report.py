@@ -194,7 +194,7 @@ def test_one_logged_step_is_a_curve(tmp_path: Path) -> None:
 
 def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"r\.html cannot be written \(Not a directory\)"):
+    with pytest.raises(OutputError, match=r"r\.html cannot be written \(File exists\)"):
         write_report(tmp_path / "file" / "r.html", title="t", report=report(), facts={})
     (tmp_path / "folder" / "inside").mkdir(parents=True)
     with pytest.raises(OutputError, match="cannot be written"):

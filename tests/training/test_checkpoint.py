@@ -197,7 +197,16 @@ def test_a_checkpoint_that_may_not_be_read_is_not_to_be_removed(
     "content",
     [
         *("", "{", "[1]", '{"step": 1}', '"text"'),
-        *({"step": "x"}, {"step": -5}, {"step": True}, {"config": []}, {"gradient_scale": None}, {"num_threads": 0}, {"total_steps": 1.5}, {"batch_size": True}),
+        *(
+            {"step": "x"},
+            {"step": -5},
+            {"step": True},
+            {"config": []},
+            {"gradient_scale": None},
+            {"num_threads": 0},
+            {"total_steps": 1.5},
+            {"batch_size": True},
+        ),
     ],
 )
 def test_damaged_state(tmp_path: Path, content: str | dict[str, Any]) -> None:

@@ -338,7 +338,7 @@ def test_a_sharded_run_without_memory_says_what_to_do(together: Path) -> None:
         assert kind == "TrainingError"
         assert (
             "memory ran out, and this process cannot do the step again" in message
-            and "go on with --resume" in message
+            and "a run that goes on takes" in message
         )
     slots = json.loads((together / "hungry" / "micro_batches.json").read_text())
     ((step, lowered),) = slots

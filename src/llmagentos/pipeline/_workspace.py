@@ -5,8 +5,8 @@
 
 A run that was killed leaves OUT.partial for `--resume`, and so does one that was stopped, or had no more
 memory, after it had read all the text. A run that fails otherwise before its first checkpoint leaves
-nothing, also no folder above OUT that it had to make; one that was going on keeps what it found. The lock keeps a second run out, and
-tells our folders from those of others, which are never touched.
+nothing, also no folder above OUT that it had to make; one that was going on keeps what it found. The lock
+keeps a second run out, and tells our folders from those of others, which are never touched.
 """
 
 import errno

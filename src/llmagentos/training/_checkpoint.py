@@ -154,7 +154,7 @@ def read_state(checkpoint: Path) -> RunState:
             raise ValueError("run.json holds what is no count")
         if type(state.step) is not int or state.step < 0:
             raise ValueError("run.json holds what is no step")
-        if not (isinstance(state.config, dict) and isinstance(state.gradient_scale, dict)):
+        if {type(state.config), type(state.gradient_scale)} != {dict}:
             raise ValueError("run.json holds what are no settings")
         return state
 

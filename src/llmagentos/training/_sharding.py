@@ -65,6 +65,4 @@ def split_like(tensor: Tensor, other: Tensor) -> Tensor:
     if not isinstance(other, DTensor):
         return tensor
     # Without a source nothing is sent, so that no process waits for one that cannot read its checkpoint.
-    return distribute_tensor(
-        tensor.to(other.device), other.device_mesh, other.placements, src_data_rank=None
-    )
+    return distribute_tensor(tensor.to(other.device), other.device_mesh, other.placements, src_data_rank=None)
