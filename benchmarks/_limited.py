@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from benchmarks._provenance import ROOT
 
@@ -18,7 +19,8 @@ def run_limited(name: str, command: Sequence[str], seconds: float) -> None:
     """Run Python with `command` and the repository importable; its output goes to standard error.
 
     Raises:
-        RuntimeError: It failed, or was not done after `seconds`; it and all it started are ended.
+        RuntimeError: It failed, or was not done after `seconds`; it is ended, and with the outermost one all
+            that was started within.
     """
     paths = [str(ROOT), os.environ.get("PYTHONPATH", "")]
     is_outermost = _WITHIN not in os.environ
@@ -32,12 +34,11 @@ def run_limited(name: str, command: Sequence[str], seconds: float) -> None:
         status = process.wait(seconds)
     except subprocess.TimeoutExpired:
         raise RuntimeError(f"{name}: not done after {seconds:g} s") from None
-    finally:  # also on Ctrl-C; the whole group, since a unit may have started others
-        if process.poll() is None:
-            if is_outermost:
+    finally:  # also on Ctrl-C; the whole group, since a unit may have started others, which may outlive it
+        if is_outermost:
+            with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            else:
-                process.kill()
-            process.wait()
+        process.kill()
+        process.wait()
     if status != 0:
         raise RuntimeError(f"{name}: exit status {status}, its output above says why")

@@ -58,7 +58,8 @@ class Run:
 def run(*arguments: str | Path, stdin: bytes = b"") -> Run:
     """Run `llmagentos ARGUMENTS`."""
     out, err = io.StringIO(), io.StringIO()
-    before = sys.argv, sys.stdin, signal.getsignal(signal.SIGTERM)
+    before = sys.argv, sys.stdin
+    signals = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
     sys.argv, sys.stdin = ["llmagentos", *map(str, arguments)], io.TextIOWrapper(io.BytesIO(stdin))
     try:
         with redirect_stdout(out), redirect_stderr(err):
@@ -67,8 +68,9 @@ def run(*arguments: str | Path, stdin: bytes = b"") -> Run:
     except SystemExit as exit:
         status = exit.code if isinstance(exit.code, int) else 1
     finally:
-        sys.argv, sys.stdin = before[:2]
-        signal.signal(signal.SIGTERM, before[2])
+        sys.argv, sys.stdin = before
+        for number, handler in signals.items():
+            signal.signal(number, handler)
     return Run(status, out.getvalue(), err.getvalue())
 
 

@@ -26,6 +26,14 @@ MINILM = {
 }
 
 
+def _over(name: str, fp32: float, bf16: float, more: str = "") -> list[Figure]:
+    how = f", {more}" if more else ""
+    return [
+        Figure(f"training-{name}-over-fp32", unit=f"{OVER} (its default, fp32{how})", at_least=fp32),
+        Figure(f"training-{name}-over-bf16", unit=f"{OVER} (bf16{how})", at_least=bf16),
+    ]
+
+
 def _still(name: str, fp32: float, bf16: float) -> list[Figure]:
     """Without dropout both sides compute the same, so that they must end alike."""
     same = [
@@ -37,14 +45,6 @@ def _still(name: str, fp32: float, bf16: float) -> list[Figure]:
         for precision, most in (("fp32", 1e-3), ("bf16", 3e-2))
     ]
     return [*_over(f"{name}-still", fp32, bf16, "without dropout on either side"), *same]
-
-
-def _over(name: str, fp32: float, bf16: float, more: str = "") -> list[Figure]:
-    how = f", {more}" if more else ""
-    return [
-        Figure(f"training-{name}-over-fp32", unit=f"{OVER} (its default, fp32{how})", at_least=fp32),
-        Figure(f"training-{name}-over-bf16", unit=f"{OVER} (bf16{how})", at_least=bf16),
-    ]
 
 
 def _figures(kind: str, size: int, fp32: float, bf16: float, more: str = "") -> list[Figure]:

@@ -380,15 +380,13 @@ def _summary(console: "Console", trained: "TrainedModel", *, timed: bool) -> Non
         console.print("Too few texts were held out to measure anything; more text gives a report.")
     else:
         console.print(trained.report)
+    steps = "1 step" if trained.result.steps == 1 else f"{trained.result.steps:,} steps"
     if timed and trained.result.steps <= _HARDLY_TRAINED:
-        console.print(
-            f"[yellow]Hardly trained:[/] there was time for {trained.result.steps} steps only; "
-            "give more --minutes."
-        )
+        console.print(f"[yellow]Hardly trained:[/] there was time for {steps} only; give more --minutes.")
     epochs = trained.result.epochs
     seen = f"every text about {epochs:.1f} times" if epochs >= 1 else f"{epochs:.0%} of the texts"
     console.print(
-        f"\nDone in {trained.seconds / 60:.1f} minutes: {trained.result.steps:,} steps, {seen}.",
+        f"\nDone in {trained.seconds / 60:.1f} minutes: {steps}, {seen}.",
         highlight=False,
     )
     rows = [("model", trained.path)]
@@ -429,6 +427,9 @@ def main() -> None:
 
 def _stop(signum: int, frame: FrameType | None) -> NoReturn:
     """Take SIGTERM or a closed terminal as Ctrl-C: clean up, say what is left, exit with status 130."""
+    # A terminal that closes says so twice, the kernel and the shell: the second must not end the cleaning up.
+    for stops in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(stops, signal.SIG_IGN)
     raise KeyboardInterrupt
 
 

@@ -74,7 +74,7 @@ class Config:
         """Read a configuration file; see `from_toml`.
 
         Raises:
-            ConfigError: also when the file cannot be read.
+            ConfigError: names the file; also when it cannot be read.
         """
         try:
             text = Path(path).read_text(encoding="utf-8")
@@ -82,7 +82,10 @@ class Config:
             raise ConfigError(
                 f"the configuration file {path} cannot be read ({error}); check --config"
             ) from error
-        return cls.from_toml(text)
+        try:
+            return cls.from_toml(text)
+        except ConfigError as error:
+            raise ConfigError(f"in {path}: {error}") from error
 
     def override(self, settings: Sequence[str]) -> "Config":
         """Replace single values, as `--set` does.

@@ -334,7 +334,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path) -> None:
             print(error)
     """
     output = _run(code, str(path), str(tmp_path / "out")).communicate(timeout=30)[0].decode()
-    assert "the disk (or the quota) was full after" in output and "free some room" in output
+    assert "the disk (or the quota) was full after" in output and "free some space" in output
     assert [item.name for item in tmp_path.iterdir()] == ["a.jsonl"]
 
 

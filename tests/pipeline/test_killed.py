@@ -9,7 +9,7 @@ from sentence_transformers import SentenceTransformer
 
 from llmagentos.config import Config
 from llmagentos.corpus import Document
-from llmagentos.errors import InputError, OutputError
+from llmagentos.errors import InputError, OutputError, TrainingError
 from llmagentos.model import EmbeddingModel
 from llmagentos.pipeline import Update, _related_words, _train, demo, train
 from llmagentos.tokens import TokenStore
@@ -149,8 +149,45 @@ def test_a_run_that_is_stopped_after_it_has_read_all_goes_on_from_there(
         patched.setattr(_train, "train_encoder", stopped)
         train([texts], tmp_path / "model", config=CONFIG, steps=STEPS)
     assert (tmp_path / "model.partial" / "store").exists()
-    train([texts], tmp_path / "model", config=CONFIG, steps=STEPS, resume=True)
-    _assert_same(tmp_path / "model", uninterrupted["static"])
+    _goes_on_from_what_was_read(texts, tmp_path / "model", uninterrupted["static"], monkeypatch)
+
+
+@pytest.mark.parametrize("where", ["train_encoder", "NTXentLoss", "new_static"])
+def test_memory_that_runs_out_after_all_was_read_keeps_that(
+    texts: Path,
+    uninterrupted: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
+) -> None:
+    def no_room(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    with monkeypatch.context() as patched, pytest.raises(TrainingError) as caught:
+        patched.setattr(_train, where, no_room)
+        train([texts], tmp_path / "model", config=CONFIG, steps=STEPS)
+    advice = "memory ran out for the run; end what else takes memory, or choose a smaller encoder"
+    if where == "NTXentLoss":  # before anything was read
+        assert str(caught.value) == advice and not list(tmp_path.glob("model*"))
+        return
+    kept = f"what was done is kept in {tmp_path / 'model.partial'}"
+    assert str(caught.value) == f"{advice}; {kept}: go on with the same command and --resume"
+    with pytest.raises(OutputError, match="go on with --resume, or remove that folder"):
+        train([texts], tmp_path / "model", config=CONFIG, steps=STEPS)
+    _goes_on_from_what_was_read(texts, tmp_path / "model", uninterrupted["static"], monkeypatch)
+
+
+def _goes_on_from_what_was_read(
+    texts: Path, out: Path, expected: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def again(*_: object, **__: object) -> None:
+        raise AssertionError("all that had been read is read again")
+
+    with monkeypatch.context() as patched:
+        for name in ("build_corpus", "build_store", "train_tokenizer"):
+            patched.setattr(_train, name, again)
+        train([texts], out, config=CONFIG, steps=STEPS, resume=True)
+    _assert_same(out, expected)
 
 
 def test_folders_of_others_are_not_touched(texts: Path, tmp_path: Path) -> None:

@@ -287,5 +287,5 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing(tmp_path: Path, limit: i
     """
     command = [sys.executable, "-c", textwrap.dedent(code), str(tmp_path / "store"), str(limit)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-    assert "the disk (or the quota) was full after" in run.stdout and "free some room" in run.stdout
+    assert "the disk (or the quota) was full after" in run.stdout and "free some space" in run.stdout
     assert not list(tmp_path.iterdir())

@@ -119,6 +119,37 @@ def test_damaged_weights(tmp_path: Path, damage: Callable[[Path], None]) -> None
         load_checkpoint(path, encoder, optimizer)
 
 
+@pytest.mark.parametrize("error", [MemoryError(), OSError(12, "Cannot allocate memory")])
+def test_memory_that_runs_out_while_it_is_written_is_no_full_disk(
+    tmp_path: Path, error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, optimizer = trained()
+    path = save_checkpoint(tmp_path, encoder, optimizer, STATE)
+
+    def fails(tensors: object, file: Path) -> None:
+        file.write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr(_checkpoint, "save_file", fails)
+    with pytest.raises(TrainingError, match=r"ran out for the checkpoint .*step-00000010; end what else"):
+        save_checkpoint(tmp_path, encoder, optimizer, replace(STATE, step=10))
+    assert [item.name for item in tmp_path.iterdir()] == [path.name]
+
+
+def test_an_error_of_a_gpu_says_nothing_of_the_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoder, optimizer = trained()
+    path = save_checkpoint(tmp_path, encoder, optimizer, STATE)
+
+    def fails(*_: Any) -> None:
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure")
+
+    monkeypatch.setattr(encoder, "load_state_dict", fails)
+    with pytest.raises(torch.AcceleratorError):
+        load_checkpoint(path, encoder, optimizer)
+
+
 @pytest.mark.parametrize(
     "error",
     [
@@ -149,10 +180,14 @@ def test_a_checkpoint_that_may_not_be_read_is_not_to_be_removed(
     encoder, optimizer = trained()
     path = save_checkpoint(tmp_path, encoder, optimizer, STATE)
 
-    def fails(*_: Any) -> None:
-        raise PermissionError(13, "Permission denied")
+    opened = Path.open
 
-    monkeypatch.setattr(_checkpoint, "load_file", fails)
+    def fails(file: Path, *arguments: Any, **options: Any) -> Any:  # this user may be one who may read all
+        if file.name == "state.safetensors":
+            raise PermissionError(13, "Permission denied")
+        return opened(file, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", fails)
     with pytest.raises(TrainingError, match=r"cannot be read \(.*Permission denied\); see to it") as caught:
         load_checkpoint(path, encoder, optimizer)
     assert "remove" not in str(caught.value)
@@ -162,7 +197,16 @@ def test_a_checkpoint_that_may_not_be_read_is_not_to_be_removed(
     "content",
     [
         *("", "{", "[1]", '{"step": 1}', '"text"'),
-        *({"step": "x"}, {"step": -5}, {"num_threads": 0}, {"total_steps": 1.5}, {"batch_size": True}),
+        *(
+            {"step": "x"},
+            {"step": -5},
+            {"step": True},
+            {"config": []},
+            {"gradient_scale": None},
+            {"num_threads": 0},
+            {"total_steps": 1.5},
+            {"batch_size": True},
+        ),
     ],
 )
 def test_damaged_state(tmp_path: Path, content: str | dict[str, Any]) -> None:

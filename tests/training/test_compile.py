@@ -7,7 +7,7 @@ import torch
 from torch._dynamo.exc import InternalTorchDynamoError
 
 from llmagentos.errors import ConfigError
-from llmagentos.training import prepare
+from llmagentos.training import prepare_encoder
 from llmagentos.training._compile import check_can_compile, compiled_layers
 from llmagentos.training._ranks import ALONE
 
@@ -24,9 +24,9 @@ def test_not_on_a_cpu() -> None:
 
 def test_an_encoder_without_layers_is_refused_before_it_is_trained() -> None:
     encoder = static(word_tokenizer())
-    prepare(encoder, CONFIG)
+    prepare_encoder(encoder, CONFIG)
     with pytest.raises(ConfigError, match=r"must be false for static, for it cannot be told.*leave it out"):
-        prepare(encoder, replace(CONFIG, compile=True))
+        prepare_encoder(encoder, replace(CONFIG, compile=True))
 
 
 # What compiles imports what PyTorch itself calls deprecated.

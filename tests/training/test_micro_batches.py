@@ -64,7 +64,7 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "run").write_text("a file")
-    with pytest.raises(OutputError, match=r"micro_batches\.json cannot be written \(.*\); free some space"):
+    with pytest.raises(OutputError, match=r"micro_batches\.json cannot be written \(.*\); choose a folder"):
         MicroBatches(tmp_path / "run", 2048, resume=False)
 
 

@@ -153,7 +153,7 @@ def test_anywhere_else_it_says_so_too(
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(torch, "zeros_like", no_room)  # of the first gradients
-    with pytest.raises(TrainingError, match=r"ran out for training; end what else takes memory.*--resume"):
+    with pytest.raises(TrainingError, match=r"ran out for training; end what else takes memory, or choose"):
         train(static(store.tokenizer), store, tmp_path / "run")
 
 
@@ -174,6 +174,7 @@ def test_what_could_not_be_measured_is_measured_later(encoder: Hungry, pairs: Vi
         (RuntimeError("unable to mmap 5 bytes: Cannot allocate memory (12)"), True),
         (OSError(12, "Cannot allocate memory"), True),
         (OSError(13, "Permission denied"), False),
+        (FileNotFoundError(2, "No such file or directory", "out of memory.txt"), False),
     ],
 )
 def test_what_says_that_memory_ran_out(error: Exception, expected: bool) -> None:
@@ -207,11 +208,13 @@ def test_where_no_product_is_possible_any_more_resuming_takes_less(tmp_path: Pat
     encoder.micro_batch_tokens = 512
     half = max(encoder.work(lengths[rows]).slots for rows in encoder.micro_batches(lengths)) // 2
     assert str(caught.value) == (
-        "memory ran out, and this process cannot do the step again; go on with --resume, or if there is no "
-        f"checkpoint yet train anew with training.micro_batch_tokens={half}"
+        "memory ran out, and this process cannot do the step again; a run that goes on takes "
+        f"{half} token slots at a time (training.micro_batch_tokens)"
     )
     slots = tmp_path / "run" / "micro_batches.json"
     assert slots.read_text() == f"[[0, {half}]]"
+    train(encoder, store, tmp_path / "run", config=config, steps=2, resume=True)  # no checkpoint was there
+    assert slots.read_text() == f"[[0, {half}]]" and encoder.micro_batch_tokens == half
     assert not can_go_on_after(RuntimeError("could not create a primitive"))
     assert can_go_on_after(RuntimeError(OUT_OF_MEMORY))
 

@@ -18,6 +18,7 @@ from llmagentos.errors import TrainingError
 from llmagentos.loss import NTXentLoss
 from llmagentos.tokens import TokenStore
 from llmagentos.training import _step, batch_at, read_metrics
+from llmagentos.training._memory import GraphSize
 from llmagentos.training._step import StepGradient, StepResult, joined
 from llmagentos.views import ViewBatch, Views, ViewsConfig
 
@@ -94,6 +95,20 @@ def kept(share: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep all graphs, some, or none."""
     room = {"all": 2**40, "some": 1_500_000, "none": 0}[share]
     monkeypatch.setattr(_step, "free_bytes", lambda device: room)
+
+
+def test_the_fixed_part_of_the_graphs_counts_once(
+    encoder: Hungry, pairs: ViewBatch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = make(encoder)
+    step._graph = GraphSize(fixed=1e6, per_slot=1.0)
+    batches = step._micro_batches(*joined(pairs.a, pairs.b))
+    assert len(batches) > 2
+    for number, slots in enumerate(np.cumsum([batch.work.slots for batch in batches]), start=1):
+        for spare, fitting in ((0.5, number), (-0.5, number - 1)):
+            free = (1e6 + slots + spare) / step._shares[step._share]
+            monkeypatch.setattr(_step, "free_bytes", lambda device, free=free: free)
+            assert step._num_that_fit(batches) == fitting
 
 
 @pytest.mark.parametrize("precision", ["fp32", "bf16", "fp16"])

@@ -237,6 +237,7 @@ def test_where_memory_runs_out_on_one_both_take_less_at_a_time(together: Path, a
     assert slots[1] == [[0, 256]]
     ((step, lowered),) = slots[0]
     assert step == 0 and 10 <= lowered <= 64
+    assert [one["slots"] for one in told(together / "bert-hungry", "told")] == [lowered, lowered]
 
 
 def test_one_of_them_writes(together: Path) -> None:
@@ -337,7 +338,7 @@ def test_a_sharded_run_without_memory_says_what_to_do(together: Path) -> None:
         assert kind == "TrainingError"
         assert (
             "memory ran out, and this process cannot do the step again" in message
-            and "go on with --resume" in message
+            and "a run that goes on takes" in message
         )
     slots = json.loads((together / "hungry" / "micro_batches.json").read_text())
     ((step, lowered),) = slots

@@ -171,6 +171,7 @@ def run(
     told = {
         "asked": views.asked,
         "reduced": [call.args[0].numel() for call in all_reduce.call_args_list],
+        "slots": encoder.micro_batch_tokens,
         "trained": sum(p.numel() for p in encoder.parameters() if p.requires_grad),
     }
     (folder / f"told-{ranks.rank}.json").write_text(json.dumps(told))

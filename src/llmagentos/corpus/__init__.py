@@ -20,7 +20,7 @@ from llmagentos.corpus._document import Document, Skipped, content_hash
 from llmagentos.corpus._inputs import read_documents
 from llmagentos.corpus._language import guess_language
 from llmagentos.corpus._manifest import InputSummary, Manifest, ShardSummary
-from llmagentos.corpus._output import disk_errors
+from llmagentos.corpus._output import disk_errors, write_whole
 from llmagentos.corpus._preparing import clean_document, cut_document
 from llmagentos.corpus._python_docs import harvest_python_docs
 from llmagentos.corpus._zstd import read_zstd
@@ -43,4 +43,5 @@ __all__ = [
     "harvest_python_docs",
     "read_documents",
     "read_zstd",
+    "write_whole",
 ]

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 
 from llmagentos.corpus._document import Document
 from llmagentos.corpus._manifest import MANIFEST_VERSION, Manifest
-from llmagentos.corpus._output import disk_errors
+from llmagentos.corpus._output import write_whole
 from llmagentos.corpus._parquet import ARROW_ERRORS
 from llmagentos.corpus._shards import read_batches, read_shard
 from llmagentos.corpus._split import SmallestKeys
@@ -134,9 +134,5 @@ class Corpus:
                     if key in wanted and key not in rows:
                         ordered = {"_id": row["id"], "title": row["title"], "text": row["text"]}
                         rows[key] = orjson.dumps(ordered, option=orjson.OPT_APPEND_NEWLINE)
-        path = Path(path)
-        partial = path.with_name(f".{path.name}.partial")
-        with disk_errors(path, partial):
-            partial.write_bytes(b"".join(rows[key] for key in sorted(rows)))
-            partial.replace(path)
+        write_whole(Path(path), b"".join(rows[key] for key in sorted(rows)))
         return len(rows)

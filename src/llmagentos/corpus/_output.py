@@ -1,14 +1,16 @@
-"""Turns a full disk into one sentence, and leaves nothing half-written behind."""
+"""Output that is whole or absent: a full disk is one sentence, and nothing half-written stays."""
 
 import errno
+import os
 import shutil
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from llmagentos.errors import OutputError
 
-__all__ = ["disk_errors", "readable_bytes"]
+__all__ = ["disk_errors", "readable_bytes", "write_whole"]
 
 _FULL = {errno.ENOSPC, errno.EFBIG, errno.EDQUOT}
 _REFUSED = {
@@ -44,14 +46,41 @@ def disk_errors(out: Path, partial: Path, needed: Callable[[], str] = lambda: ""
                 folder.rmdir()
         if full:
             raise OutputError(
-                f"the disk (or the quota) was full after {room} for {out}; free some room or choose another "
-                "--out; what was half-written has been removed"
+                f"the disk (or the quota) was full after {room} for {out}; free some space or choose another "
+                "place; what was half-written has been removed"
             ) from error
         if isinstance(error, OSError) and error.errno in _REFUSED:
             raise OutputError(
                 f"{out} cannot be written ({error.strerror}); choose a folder that you may write to"
             ) from error
         raise
+
+
+def write_whole(path: Path, content: str | bytes) -> None:
+    """Write a file beside its place, and rename it: also if the process is killed it is whole or absent.
+
+    Args:
+        path: its place, also in a new folder; several processes may write the same there at once.
+        content: all of it. What of a string is not Unicode, as in the path of a file, is escaped.
+
+    Raises:
+        OutputError: the disk is full, or the place cannot be written; what was there stays.
+
+    Example:
+        >>> from tempfile import mkdtemp
+        >>> path = Path(mkdtemp()) / "settings.json"
+        >>> write_whole(path, "{}")
+        >>> path.read_text(), len(list(path.parent.iterdir()))
+        ('{}', 1)
+    """
+    partial = path.with_name(f".partial-{uuid.uuid4().hex}")  # of its own, as long as the name may be
+    with disk_errors(path, partial):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace"))
+            file.flush()
+            os.fsync(file.fileno())  # on the disk before its name is
+        partial.replace(path)
 
 
 def readable_bytes(num_bytes: float) -> str:

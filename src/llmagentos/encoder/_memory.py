@@ -1,5 +1,6 @@
 """Which errors say that memory ran out, and what is said of it; on the CPU there is no class for them."""
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,6 +37,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
+    if isinstance(error, OSError) and error.errno is not None:  # its text has the name of a file
+        return error.errno == errno.ENOMEM
     return isinstance(error, RuntimeError | OSError) and any(sign in str(error) for sign in _NO_MEMORY)
 
 

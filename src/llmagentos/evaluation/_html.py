@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
+from llmagentos.corpus import write_whole
 from llmagentos.evaluation._pictures import Neighbour, Neighbours, TextMap
 from llmagentos.evaluation._report import (
     METRIC_NAMES,
@@ -13,7 +14,6 @@ from llmagentos.evaluation._report import (
     EvaluationReport,
     Headline,
     TaskResult,
-    write_whole,
 )
 from llmagentos.evaluation._style import STYLE
 from llmagentos.evaluation._svg import (

@@ -5,14 +5,12 @@ that are above theirs.
 """
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from llmagentos.errors import OutputError
+from llmagentos.corpus import write_whole
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -171,32 +169,6 @@ class EvaluationReport:
     def __rich__(self) -> "RenderableType":
         """`rich.print(report)` shows the tables."""
         return self.table()
-
-
-def write_whole(path: Path, text: str) -> None:
-    """Write a text file through a temporary neighbour, so that it is never half there."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    temporary = Path(name)
-    try:
-        # backslashreplace: a path that is not Unicode may be among the facts, and must not cost the report.
-        with os.fdopen(handle, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-        temporary.chmod(0o644)  # mkstemp makes it private; a report is meant to be shared.
-        temporary.replace(path)
-    except OSError as error:
-        raise _cannot_write(path, error) from error
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-def _cannot_write(path: Path, error: OSError) -> OutputError:
-    return OutputError(
-        f"cannot write {path}: {error.strerror or error}; free some space or choose another place"
-    )
 
 
 def _by_metric(scores: tuple[Score, ...], metric: str) -> Score:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from llmagentos.config import Config
-from llmagentos.encoder import StaticEncoder, load_encoder
+from llmagentos.encoder import StaticEncoder, load_encoder, memory_for
 from llmagentos.loss import NTXentLoss
 from llmagentos.pipeline._related_words import related_words_for
 from llmagentos.pipeline._start import new_static
@@ -47,6 +47,7 @@ def tell_others(
     ranks.tell(json.dumps({**told, "recipe": recipe}))
 
 
+@memory_for("a process of the run", advice="end what else takes memory, or start fewer processes")
 def train_along(ranks: Ranks, out: Path) -> TrainedModel:
     """What a process does that is not the first of its run.
 

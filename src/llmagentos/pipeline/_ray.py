@@ -4,7 +4,8 @@ import os
 import shutil
 import socket
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -69,44 +70,52 @@ def train_on_ray(
         "steps": steps,
         "resume": resume,
     }
-    try:
-        _check_answers(address)
-        ray.init(address=address, log_to_driver=True)
-    except (ConnectionError, OSError, ValueError) as error:
-        raise InputError(
-            f"there is no Ray cluster at {address} ({str(error).splitlines()[0]}); give its address, auto, "
-            "or local to start one on this machine (--ray)"
-        ) from error
+    with _notes_beside(out) as notes:
+        try:
+            _check_answers(address)
+            ray.init(address=address, log_to_driver=True)
+        except (ConnectionError, OSError, ValueError) as error:
+            raise InputError(
+                f"there is no Ray cluster at {address} ({str(error).splitlines()[0]}); give its address, "
+                "auto, or local to start one on this machine (--ray)"
+            ) from error
+        try:
+            machines: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # Ray has none
+            scaling = ScalingConfig(**_scaling(machines, workers), placement_strategy="SPREAD")
+            # The processes' words go by gloo, also where gradients go by NCCL.
+            backend = "cpu:gloo,cuda:nccl" if scaling.use_gpu else "gloo"
+            trainer = TorchTrainer(
+                _worker,
+                train_loop_config=arguments,
+                torch_config=TorchConfig(backend=backend),
+                scaling_config=scaling,
+                run_config=RunConfig(storage_path=str(notes)),
+            )
+            trainer.fit()
+        except LLMAgentOSError:
+            raise
+        except SystemExit as error:  # what Ray makes of Ctrl-C
+            raise KeyboardInterrupt from error
+        except Exception as error:  # Ray wraps what a worker raised in several ways
+            if (ours := _ours(error)) is not None:
+                raise ours from error
+            raise TrainingError(
+                f"the run on Ray ended ({' '.join(str(error).split())[:300]}); its log says more, and "
+                "--resume goes on from the last checkpoint"
+            ) from error
+        finally:
+            ray.shutdown()
+
+
+@contextmanager
+def _notes_beside(out: Path) -> Iterator[Path]:
+    """What Ray writes of a run, where all its machines see it; removed afterwards, so of a new name."""
     made = [folder for folder in out.parents if not folder.exists()]
-    # What Ray writes of a run, where all its machines see it; a new name, for it is removed afterwards.
     notes = out.parent / f".{out.name}.ray-{uuid.uuid4().hex}"
     try:
         notes.mkdir(parents=True)
-        machines: list[dict[str, Any]] = ray.nodes()  # type: ignore[no-untyped-call]  # Ray has none
-        scaling = ScalingConfig(**_scaling(machines, workers), placement_strategy="SPREAD")
-        # The processes' words go by gloo, also where gradients go by NCCL.
-        backend = "cpu:gloo,cuda:nccl" if scaling.use_gpu else "gloo"
-        trainer = TorchTrainer(
-            _worker,
-            train_loop_config=arguments,
-            torch_config=TorchConfig(backend=backend),
-            scaling_config=scaling,
-            run_config=RunConfig(storage_path=str(notes)),
-        )
-        trainer.fit()
-    except LLMAgentOSError:
-        raise
-    except SystemExit as error:  # what Ray makes of Ctrl-C
-        raise KeyboardInterrupt from error
-    except Exception as error:  # Ray wraps what a worker raised in several ways
-        if (ours := _ours(error)) is not None:
-            raise ours from error
-        raise TrainingError(
-            f"the run on Ray ended ({' '.join(str(error).split())[:300]}); its log says more, and --resume "
-            "goes on from the last checkpoint"
-        ) from error
+        yield notes
     finally:
-        ray.shutdown()
         shutil.rmtree(notes, ignore_errors=True)
         for folder in made:
             with suppress(OSError):  # what holds something stays

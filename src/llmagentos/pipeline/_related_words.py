@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from llmagentos.config import Config
-from llmagentos.corpus import Corpus, disk_errors
+from llmagentos.corpus import Corpus
 from llmagentos.errors import InputError
 from llmagentos.pipeline._temporary import temporary_folder
 from llmagentos.tokens import TokenStore, build_store, train_tokenizer
@@ -68,10 +68,7 @@ def _kept(related: dict[str, list[str]], path: Path) -> dict[str, list[str]]:
     """The same words as they will be read from now on; where there are none, no file is written."""
     if not related:
         return {}
-    partial = path.with_name(f".{path.name}.partial")
-    with disk_errors(path, partial):
-        write_dictionary(related, partial)
-        partial.rename(path)
+    write_dictionary(related, path)
     return read_dictionary(path)
 
 

@@ -12,7 +12,15 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from llmagentos.config import Config
-from llmagentos.corpus import Corpus, Document, Progress, Skipped, build_corpus, harvest_python_docs
+from llmagentos.corpus import (
+    Corpus,
+    Document,
+    Progress,
+    Skipped,
+    build_corpus,
+    harvest_python_docs,
+    write_whole,
+)
 from llmagentos.encoder import Encoder, StaticEncoder, load_encoder, memory_for
 from llmagentos.errors import InputError
 from llmagentos.evaluation import RetrievalTask
@@ -42,9 +50,8 @@ from llmagentos.training import (
     TrainingConfig,
     check_settings,
     load_weights,
-    prepare,
+    prepare_encoder,
     train_encoder,
-    write_whole,
 )
 from llmagentos.views import Views, ViewsConfig
 
@@ -61,9 +68,6 @@ _USUAL_MINUTES = 10.0
 _MEASURED_TEXTS, _MEASURED_TEXTS_TRANSFORMER = 2_000, 400
 
 
-@memory_for(
-    "the run", advice="end what else takes memory and go on with --resume, or choose a smaller encoder"
-)
 def train(
     inputs: Iterable[str | Path] | Iterable[Document | Skipped],
     out: str | Path,
@@ -105,14 +109,18 @@ def train(
     ranks = Ranks.of_run()
     if not ranks.is_first:
         return train_along(ranks, out)
-    with workspace(out, resume=resume, resumable=resumable) as work:
+    advice = "end what else takes memory, or choose a smaller encoder"
+    with (
+        workspace(out, resume=resume, resumable=resumable) as work,
+        memory_for("the run", advice=advice),
+    ):
         device = ranks.device
         pretrained = None if encoder == "static" else load_encoder(encoder).to(device)
         transforms = pretrained is not None and not isinstance(pretrained, StaticEncoder)
         training = config.training.resolved(pretrained=transforms)
         check_settings(training, ranks)
         if pretrained is not None:  # refused before all the text is read, if it cannot be
-            prepare(pretrained, training)
+            prepare_encoder(pretrained, training)
         config = replace(config, training=TrainingConfig(**asdict(training)))
         is_long = minutes is None or minutes >= _FEWEST_MINUTES_TO_PROBE
         may_try = decided(work, "trial of views", transforms and is_long)

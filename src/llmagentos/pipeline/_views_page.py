@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import Final
 
-from llmagentos.corpus import disk_errors
+from llmagentos.corpus import write_whole
 from llmagentos.pipeline._show_views import ShownText, ShownViews, changes
 from llmagentos.views import Explanation, Piece
 
@@ -36,8 +36,6 @@ def write_views_page(shown: ShownViews, out: str | Path) -> None:
     Raises:
         OutputError: the file cannot be written.
     """
-    out = Path(out)
-    partial = out.with_name(f".{out.name}.partial")
     facts = "".join(f"<dt>{escape(name)}</dt><dd>{escape(words)}</dd>" for name, words in shown.facts)
     page = (
         '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>Views</title>'
@@ -47,10 +45,7 @@ def write_views_page(shown: ShownViews, out: str | Path) -> None:
         f"&hellip; left out by the crop or for length</p><dl>{facts}</dl>"
         f"{''.join(map(_section, shown.texts))}</main></body></html>\n"
     )
-    with disk_errors(out, partial):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(page, encoding="utf-8", errors="backslashreplace")
-        partial.replace(out)
+    write_whole(Path(out), page)
 
 
 def _section(shown: ShownText) -> str:

@@ -3,10 +3,10 @@
     OUT.partial/     .lock corpus/ store/ run/ probe.json model/, until the run has ended
     OUT/             the finished model folder, put in place by one rename
 
-A run that was killed leaves OUT.partial for `--resume`, and so does one that was stopped after it had
-read all the text. A run that fails before its first checkpoint leaves nothing, also no folder above OUT
-that it had to make; one that was going on keeps what it found. The lock keeps a second run out, and
-tells our folders from those of others, which are never touched.
+A run that was killed leaves OUT.partial for `--resume`, and so does one that was stopped, or had no more
+memory, after it had read all the text. A run that fails otherwise before its first checkpoint leaves
+nothing, also no folder above OUT that it had to make; one that was going on keeps what it found. The lock
+keeps a second run out, and tells our folders from those of others, which are never touched.
 """
 
 import errno
@@ -19,14 +19,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from llmagentos.errors import InputError, OutputError
-from llmagentos.training import difference, latest_checkpoint, plain, write_whole
+from llmagentos.corpus import write_whole
+from llmagentos.encoder import is_out_of_memory
+from llmagentos.errors import InputError, OutputError, TrainingError
+from llmagentos.training import difference, latest_checkpoint, plain
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # tokenizers writes its file in Rust and raises a plain Exception with the number in its text.
 _FULL_IN_RUST = re.compile(rf"\(os error ({'|'.join(map(str, _FULL))})\)")
 _LOCK = ".lock"
-_ANYWAY = "remove it to go on with the same settings as before, or remove {work} to start anew"
 
 
 @contextmanager
@@ -70,16 +71,16 @@ def workspace(out: Path, *, resume: bool, resumable: bool = True) -> Iterator[Pa
             try:
                 yield work
             except BaseException as error:
-                stopped = isinstance(error, KeyboardInterrupt) and (work / "store").exists()
+                stopped = isinstance(error, KeyboardInterrupt) or _is_memory(error)
                 trained = latest_checkpoint(work / "run" / "checkpoints") is not None
-                kept = resumable and (trained or stopped)
+                kept = resumable and (trained or (stopped and _has_read_all(work)))
                 if not kept and not resume:
                     shutil.rmtree(work, ignore_errors=True)
-                if (refusal := _cannot_write(error, out, work, kept=kept)) is not None:
+                if (refusal := _refusal(error, out, work, kept=kept)) is not None:
                     raise refusal from error
                 raise
     except OSError as error:  # before anything was done
-        if (refusal := _cannot_write(error, out, work, kept=False)) is not None:
+        if (refusal := _refusal(error, out, work, kept=False)) is not None:
             raise refusal from error
         raise
     finally:
@@ -113,9 +114,19 @@ def _locked(work: Path) -> Iterator[None]:
         yield
 
 
+def _has_read_all(work: Path) -> bool:
+    """Whether what took a run's reading and tokenising is there to go on from."""
+    return (work / "store").exists()
+
+
+def _is_memory(error: BaseException) -> bool:
+    """Whether memory ran out, as the error says, or the one behind it."""
+    return any(one is not None and is_out_of_memory(one) for one in (error, error.__cause__))
+
+
 def _clear(work: Path, *, resume: bool) -> None:
     """Remove what an earlier run left that this one makes itself."""
-    if not resume and latest_checkpoint(work / "run" / "checkpoints") is not None:
+    if not resume and _has_read_all(work):
         raise OutputError(
             f"an unfinished run is in {work}; go on with --resume, or remove that folder to start anew"
         )
@@ -125,11 +136,13 @@ def _clear(work: Path, *, resume: bool) -> None:
             shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
-def _cannot_write(error: BaseException, out: Path, work: Path, *, kept: bool) -> OutputError | None:
-    """What to tell of an error that has to do with the place of the output; None for any other."""
-    go_on = f"what was trained is kept in {work}: go on with the same command and --resume"
-    if isinstance(error, OutputError):
-        return OutputError(f"{error}; {go_on}") if kept and "--resume" not in str(error) else None
+def _refusal(
+    error: BaseException, out: Path, work: Path, *, kept: bool
+) -> OutputError | TrainingError | None:
+    """What to tell of an error that has to do with the place of the output or memory; None for any other."""
+    go_on = f"what was done is kept in {work}: go on with the same command and --resume"
+    if isinstance(error, OutputError) or (isinstance(error, TrainingError) and _is_memory(error)):
+        return type(error)(f"{error}; {go_on}") if kept and "--resume" not in str(error) else None
     if (isinstance(error, OSError) and error.errno in _FULL) or _FULL_IN_RUST.search(str(error)):
         reason, advice = f"the disk is full: {error}", "free some space or give another --out"
     elif isinstance(error, OSError) and _is_within(error, work):
@@ -182,7 +195,14 @@ def _settings(work: Path) -> dict[str, Any]:
     try:
         settings: dict[str, Any] = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
     except ValueError as error:
-        raise InputError(f"{path} is damaged ({error}); {_ANYWAY.format(work=work)}") from error
+        raise _damaged(path, str(error)) from error
     if not isinstance(settings, dict):
-        raise InputError(f"{path} is damaged (it is no object); {_ANYWAY.format(work=work)}")
+        raise _damaged(path, "it is no object")
     return settings
+
+
+def _damaged(path: Path, reason: str) -> InputError:
+    return InputError(
+        f"{path} is damaged ({reason}); remove it to go on with the same settings as before, or remove "
+        f"{path.parent} to start anew"
+    )

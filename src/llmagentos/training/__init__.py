@@ -10,12 +10,11 @@ from llmagentos.training._checkpoint import (
     read_state,
 )
 from llmagentos.training._config import ResolvedTrainingConfig, TrainingConfig
-from llmagentos.training._files import write_whole
 from llmagentos.training._monitor import Metrics, read_metrics
 from llmagentos.training._order import batch_at
 from llmagentos.training._precision import autocast_to
 from llmagentos.training._ranks import Ranks, joined_ranks
-from llmagentos.training._run import check_settings, prepare
+from llmagentos.training._run import check_settings, prepare_encoder
 from llmagentos.training._train import PairSource, TrainingResult, train_encoder
 
 __all__ = [
@@ -35,9 +34,8 @@ __all__ = [
     "latest_checkpoint",
     "load_weights",
     "plain",
-    "prepare",
+    "prepare_encoder",
     "read_metrics",
     "read_state",
     "train_encoder",
-    "write_whole",
 ]

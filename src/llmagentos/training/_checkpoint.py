@@ -22,7 +22,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from llmagentos.encoder import memory_for
+from llmagentos.encoder import is_out_of_memory, memory_for
 from llmagentos.errors import OutputError, TrainingError
 from llmagentos.training._queue import NegativeQueue
 from llmagentos.training._sharding import split_like, whole
@@ -81,26 +81,27 @@ def save_checkpoint(
     """
     target = folder / f"step-{state.step:08d}"
     partial = folder / f".step-{state.step:08d}.partial"
-    advice = (
-        "end what else takes memory and go on from the checkpoint before with --resume, or train anew with a "
-        "smaller encoder"
-    )
+    advice = "end what else takes memory, or train with a smaller encoder"
     with memory_for(f"the checkpoint {target}", advice=advice):
         tensors = _gathered_tensors(encoder, optimizer, queue, keep=write)
-    if not write or target.exists():  # a finished run was resumed: the same step is the same state
-        return target
-    try:
-        shutil.rmtree(partial, ignore_errors=True)
-        partial.mkdir(parents=True)
-        save_file(tensors, partial / "state.safetensors")
-        (partial / "run.json").write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
-        for file in partial.iterdir():  # on the disk before its name is, also if the power goes
-            with file.open("rb") as stream:
-                os.fsync(stream.fileno())
-        partial.rename(target)
-    except (OSError, SafetensorError) as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise OutputError(f"the checkpoint {target} cannot be written ({error}); free some space") from error
+        if not write or target.exists():  # a finished run was resumed: the same step is the same state
+            return target
+        try:
+            shutil.rmtree(partial, ignore_errors=True)
+            partial.mkdir(parents=True)
+            save_file(tensors, partial / "state.safetensors")
+            (partial / "run.json").write_text(json.dumps(asdict(state), indent=1), encoding="utf-8")
+            for file in partial.iterdir():  # on the disk before its name is, also if the power goes
+                with file.open("rb") as stream:
+                    os.fsync(stream.fileno())
+            partial.rename(target)
+        except (OSError, SafetensorError) as error:
+            if is_out_of_memory(error):
+                raise
+            message = f"the checkpoint {target} cannot be written ({error}); free some space"
+            raise OutputError(message) from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
     for older in folder.glob("step-*"):
         if older != target:
             shutil.rmtree(older, ignore_errors=True)
@@ -149,8 +150,12 @@ def read_state(checkpoint: Path) -> RunState:
     with _reading(checkpoint):
         state = RunState(**json.loads((checkpoint / "run.json").read_text(encoding="utf-8")))
         counts = [state.total_steps, state.num_threads, state.num_ranks, state.batch_size]
-        if not all(type(count) is int and count > 0 for count in [state.step + 1, *counts]):
+        if not all(type(count) is int and count > 0 for count in counts):
             raise ValueError("run.json holds what is no count")
+        if type(state.step) is not int or state.step < 0:
+            raise ValueError("run.json holds what is no step")
+        if {type(state.config), type(state.gradient_scale)} != {dict}:
+            raise ValueError("run.json holds what are no settings")
         return state
 
 
@@ -217,7 +222,7 @@ def load_checkpoint(
         TrainingError: the checkpoint is damaged, belongs to another encoder, or cannot be read.
     """
     with _reading(checkpoint):
-        tensors = load_file(checkpoint / "state.safetensors")
+        tensors = _tensors(checkpoint)
         _load_weights(encoder, tensors)
         parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         state = optimizer.state_dict()
@@ -246,7 +251,7 @@ def load_weights(checkpoint: Path, encoder: torch.nn.Module) -> None:
         TrainingError: the checkpoint is damaged, belongs to another encoder, or cannot be read.
     """
     with _reading(checkpoint):
-        _load_weights(encoder, load_file(checkpoint / "state.safetensors"))
+        _load_weights(encoder, _tensors(checkpoint))
 
 
 @contextmanager
@@ -257,6 +262,8 @@ def _reading(checkpoint: Path) -> Iterator[None]:
     try:
         with memory_for(f"the checkpoint {checkpoint}, which is whole", advice=advice):
             yield
+    except torch.AcceleratorError:  # of a GPU, which says nothing of the checkpoint
+        raise
     except (OSError, SafetensorError, RuntimeError, ValueError, TypeError, KeyError, IndexError) as error:
         reason = " ".join(str(error).split())  # on one line, whoever wrote it
         if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
@@ -268,6 +275,12 @@ def _reading(checkpoint: Path) -> Iterator[None]:
             f"the checkpoint {checkpoint} is damaged, or does not fit ({reason}); remove {run}, and --resume "
             "trains from the beginning"
         ) from error
+
+
+def _tensors(checkpoint: Path) -> dict[str, Tensor]:
+    path = checkpoint / "state.safetensors"
+    path.open("rb").close()  # safetensors says of any file that it cannot open that there is none
+    return load_file(path)
 
 
 def _load_weights(encoder: torch.nn.Module, tensors: dict[str, Tensor]) -> None:

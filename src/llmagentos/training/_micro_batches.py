@@ -8,9 +8,12 @@ memory had run out. They are on disk before the first step that uses them:
 
 import json
 from pathlib import Path
+from typing import Final
 
-from llmagentos.errors import OutputError, TrainingError
-from llmagentos.training._files import write_whole
+from llmagentos.corpus import write_whole
+from llmagentos.errors import TrainingError
+
+MICRO_BATCHES_NAME: Final = "micro_batches.json"
 
 
 class MicroBatches:
@@ -30,7 +33,7 @@ class MicroBatches:
     """
 
     def __init__(self, folder: Path, first: int, *, resume: bool, step: int = 0, write: bool = True) -> None:
-        self._path = folder / "micro_batches.json"
+        self._path = folder / MICRO_BATCHES_NAME
         self._since = [(0, first)]
         if resume:
             try:
@@ -59,10 +62,4 @@ class MicroBatches:
         self._write()
 
     def _write(self) -> None:
-        try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(self._path, json.dumps(self._since))
-        except OSError as error:
-            raise OutputError(
-                f"{self._path} cannot be written ({error.strerror}); free some space"
-            ) from error
+        write_whole(self._path, json.dumps(self._since))

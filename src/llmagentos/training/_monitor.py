@@ -12,6 +12,7 @@ from typing import Any, Final
 import torch
 from torch import Tensor
 
+from llmagentos.corpus import write_whole
 from llmagentos.errors import CollapseError, OutputError
 from llmagentos.loss import alignment, dimension_deviation, effective_rank, uniformity
 
@@ -139,12 +140,9 @@ class MetricsLog:
         # Imported here: tensorboard takes a second that --help must not wait for.
         from torch.utils.tensorboard import SummaryWriter
 
-        folder.mkdir(parents=True, exist_ok=True)
         path = folder / "metrics.jsonl"
         kept = [row for row in read_metrics(path) if row.step <= step]
-        partial = folder / ".metrics.jsonl.partial"
-        partial.write_text("".join(map(_line, kept)), encoding="utf-8")
-        partial.replace(path)
+        write_whole(path, "".join(map(_line, kept)))
         self.seconds = kept[-1].seconds if kept else 0.0
         self.first_deviation = kept[0].dimension_deviation if kept else None
         self._file = path.open("a", encoding="utf-8")

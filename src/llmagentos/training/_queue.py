@@ -90,9 +90,7 @@ class NegativeQueue:
     def _embed(self, batch: TokenBatch) -> Float32[Tensor, "n d"]:
         """Unit vectors of some texts by the copy."""
         tokens, offsets = torch.from_numpy(batch.tokens).long(), torch.from_numpy(batch.offsets)
-        advice = (
-            "end what else takes memory and go on with --resume, or train anew with training.queue_size=0"
-        )
+        advice = "end what else takes memory, or train anew with training.queue_size=0"
         with (
             memory_for("the copy of the encoder that embeds texts for the queue", advice=advice),
             autocast_to(self._precision, self._vectors.device),

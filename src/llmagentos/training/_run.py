@@ -20,7 +20,7 @@ from llmagentos.training._checkpoint import (
 )
 from llmagentos.training._compile import check_can_compile, check_layers
 from llmagentos.training._config import ResolvedTrainingConfig
-from llmagentos.training._micro_batches import MicroBatches
+from llmagentos.training._micro_batches import MICRO_BATCHES_NAME, MicroBatches
 from llmagentos.training._optimizer import make_optimizer
 from llmagentos.training._queue import NegativeQueue
 from llmagentos.training._ranks import Ranks
@@ -70,7 +70,7 @@ class Run:
         ranks: Ranks,
     ) -> None:
         check_settings(config, ranks)
-        prepare(encoder, config)
+        prepare_encoder(encoder, config)
         if ranks.size > 1:
             sums = [int(p.detach().flatten().view(torch.uint8).sum()) for p in encoder.parameters()]
             ranks.agree("encoder", f"sum of bytes {sum(sums)}")
@@ -109,7 +109,8 @@ class Run:
         self.micro_batches = MicroBatches(
             folder,
             config.micro_batch_tokens,
-            resume=checkpoint is not None,
+            # Memory may have run out before the first checkpoint.
+            resume=checkpoint is not None or (resume and (folder / MICRO_BATCHES_NAME).exists()),
             step=self.state.step,
             write=ranks.is_first,
         )
@@ -176,7 +177,7 @@ def check_settings(config: ResolvedTrainingConfig, ranks: Ranks) -> None:
         check_can_compile(config, ranks)
 
 
-def prepare(encoder: Encoder, config: ResolvedTrainingConfig) -> None:
+def prepare_encoder(encoder: Encoder, config: ResolvedTrainingConfig) -> None:
     """Freeze what is to be frozen, and refuse what this encoder cannot do.
 
     Raises:

@@ -61,7 +61,8 @@ def own_part(tensor: Tensor) -> Tensor:
 
 
 def split_like(tensor: Tensor, other: Tensor) -> Tensor:
-    """This process's part of a whole tensor, split as `other` is."""
+    """This process's part of a whole tensor, which all processes have, split as `other` is."""
     if not isinstance(other, DTensor):
         return tensor
-    return distribute_tensor(tensor.to(other.device), other.device_mesh, other.placements)
+    # Without a source nothing is sent, so that no process waits for one that cannot read its checkpoint.
+    return distribute_tensor(tensor.to(other.device), other.device_mesh, other.placements, src_data_rank=None)

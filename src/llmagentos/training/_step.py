@@ -203,8 +203,8 @@ class StepGradient:
         in_memory = self._in_memory(pairs, lambda: losses.append(self._loss(h_a, h_b, keys)))
         if not in_memory and self.ranks.size > 1:
             raise TrainingError(
-                "memory ran out in the loss, where the other processes wait; end what else takes memory and "
-                "go on with --resume, or train anew with a lower training.batch_size"
+                "memory ran out in the loss, where the other processes wait; end what else takes memory, or "
+                "train anew with a lower training.batch_size"
             )
         if not in_memory:
             graphs.clear()
@@ -295,12 +295,9 @@ class StepGradient:
             return len(batches)
         room = self._room(self._shares[self._share])
         # Weights in half precision are there once for all graphs, but for a sharded encoder.
-        every = [is_sharded(self.encoder) or number == 0 for number in range(len(batches))]
-        sizes = [
-            self._graph.fixed * counts + self._graph.per_slot * batch.work.slots
-            for counts, batch in zip(every, batches, strict=True)
-        ]
-        fitting = int((np.cumsum(sizes) <= room).sum())
+        fixed = np.arange(1, len(batches) + 1) if is_sharded(self.encoder) else 1
+        sizes = self._graph.fixed * fixed + self._graph.per_slot * np.cumsum([b.work.slots for b in batches])
+        fitting = int((sizes <= room).sum())
         return self.ranks.least(fitting) if is_sharded(self.encoder) else fitting
 
     def _autocast(self) -> AbstractContextManager[None]:
@@ -327,9 +324,9 @@ class StepGradient:
             if is_sharded(self.encoder) or not can_go_on_after(error):
                 self._halve_micro_batches(pairs, ALONE)
                 raise TrainingError(
-                    "memory ran out, and this process cannot do the step again; go on with --resume, or if "
-                    "there is no checkpoint yet train anew with training.micro_batch_tokens="
-                    f"{self.encoder.micro_batch_tokens}"
+                    "memory ran out, and this process cannot do the step again; a run that goes on takes "
+                    f"{self.encoder.micro_batch_tokens} token slots at a time "
+                    "(training.micro_batch_tokens)"
                 ) from error
             return False
         return True
@@ -353,9 +350,9 @@ class StepGradient:
             )
         lengths = torch.from_numpy(np.concatenate([pairs.a.lengths, pairs.b.lengths]))
         batches = self.encoder.micro_batches(lengths)
-        if all(len(rows) == 1 for rows in batches):
+        if ranks.most(max(map(len, batches))) == 1:
             raise TrainingError(
-                f"memory ran out with one text of {lengths.max():,} tokens at a time; lower "
+                f"memory ran out with one text of {ranks.most(int(lengths.max())):,} tokens at a time; lower "
                 "training.max_tokens, choose a smaller encoder, or end what else takes memory"
             )
         largest = ranks.most(max(self.encoder.work(lengths[rows]).slots for rows in batches))

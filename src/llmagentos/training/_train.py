@@ -63,9 +63,7 @@ class TrainingResult:
     checkpoint: Path
 
 
-@memory_for(
-    "training", advice="end what else takes memory and go on with --resume, or choose a smaller encoder"
-)
+@memory_for("training", advice="end what else takes memory, or choose a smaller encoder")
 @told_of_others()
 def train_encoder(
     encoder: Encoder,

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from llmagentos.corpus import write_whole
 from llmagentos.errors import InputError
 from llmagentos.tokens import ragged_index
 from llmagentos.views._names import Names
@@ -178,6 +179,9 @@ def write_dictionary(related: RelatedWords, path: str | Path) -> None:
     Args:
         related: from each word to its related words, none with a tab, a line end or a vertical bar.
         path: replaced where it exists.
+
+    Raises:
+        OutputError: the file cannot be written.
     """
     lines = (f"{word}\t{'|'.join(others)}\n" for word, others in sorted(related.items()))
-    Path(path).write_text("".join(lines), encoding="utf-8")
+    write_whole(Path(path), "".join(lines))
