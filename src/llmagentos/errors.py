@@ -6,6 +6,8 @@
     ├── OutputError           the result cannot be written (exists already, disk full)
     ├── ModelError            a model folder or its weights cannot be loaded
     └── TrainingError         training had to stop
+        ├── OutOfMemoryError      memory ran out
+        ├── LostProcessError      another process of the run has ended
         ├── NonFiniteLossError    the loss became NaN or infinite
         └── CollapseError         all embeddings became one
 
@@ -19,8 +21,10 @@ __all__ = [
     "ConfigError",
     "InputError",
     "LLMAgentOSError",
+    "LostProcessError",
     "ModelError",
     "NonFiniteLossError",
+    "OutOfMemoryError",
     "OutputError",
     "TrainingError",
 ]
@@ -48,6 +52,14 @@ class ModelError(LLMAgentOSError):
 
 class TrainingError(LLMAgentOSError):
     """Training had to stop; the last good checkpoint is kept."""
+
+
+class OutOfMemoryError(TrainingError):
+    """Memory ran out, on the CPU or on a GPU."""
+
+
+class LostProcessError(TrainingError):
+    """Another process of the run has ended."""
 
 
 class NonFiniteLossError(TrainingError):

@@ -9,10 +9,11 @@ from sentence_transformers import SentenceTransformer
 
 from llmagentos.config import Config
 from llmagentos.corpus import Document
-from llmagentos.errors import InputError, OutputError, TrainingError
+from llmagentos.errors import InputError, LostProcessError, OutOfMemoryError, OutputError
 from llmagentos.model import EmbeddingModel
 from llmagentos.pipeline import Update, _related_words, _train, demo, train
 from llmagentos.tokens import TokenStore
+from llmagentos.training._step import StepGradient
 from llmagentos.views import Spelling
 
 from ..cli import CHINESE, ENGLISH, write_texts
@@ -152,6 +153,33 @@ def test_a_run_that_is_stopped_after_it_has_read_all_goes_on_from_there(
     _goes_on_from_what_was_read(texts, tmp_path / "model", uninterrupted["static"], monkeypatch)
 
 
+def test_a_step_without_memory_keeps_what_was_read(
+    texts: Path, uninterrupted: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_room(*_: object, **__: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory")
+
+    with monkeypatch.context() as patched, pytest.raises(OutOfMemoryError) as caught:
+        patched.setattr(StepGradient, "_loss", no_room)
+        train([texts], tmp_path / "model", config=CONFIG, steps=STEPS)
+    message = str(caught.value)
+    assert "with 8 pairs of texts; lower training.batch_size" in message
+    assert message.endswith("model.partial: go on with the same command and --resume, or remove it")
+    _goes_on_from_what_was_read(texts, tmp_path / "model", uninterrupted["static"], monkeypatch)
+
+
+def test_a_lost_process_costs_nothing_that_was_read(
+    texts: Path, uninterrupted: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lost(*_: object, **__: object) -> None:
+        raise LostProcessError("process 0 lost the others")
+
+    with monkeypatch.context() as patched, pytest.raises(LostProcessError):
+        patched.setattr(_train, "train_encoder", lost)
+        train([texts], tmp_path / "model", config=CONFIG, steps=STEPS)
+    _goes_on_from_what_was_read(texts, tmp_path / "model", uninterrupted["static"], monkeypatch)
+
+
 @pytest.mark.parametrize("where", ["train_encoder", "NTXentLoss", "new_static"])
 def test_memory_that_runs_out_after_all_was_read_keeps_that(
     texts: Path,
@@ -163,7 +191,7 @@ def test_memory_that_runs_out_after_all_was_read_keeps_that(
     def no_room(*_: object, **__: object) -> None:
         raise MemoryError
 
-    with monkeypatch.context() as patched, pytest.raises(TrainingError) as caught:
+    with monkeypatch.context() as patched, pytest.raises(OutOfMemoryError) as caught:
         patched.setattr(_train, where, no_room)
         train([texts], tmp_path / "model", config=CONFIG, steps=STEPS)
     advice = "memory ran out for the run; end what else takes memory, or choose a smaller encoder"
@@ -171,7 +199,7 @@ def test_memory_that_runs_out_after_all_was_read_keeps_that(
         assert str(caught.value) == advice and not list(tmp_path.glob("model*"))
         return
     kept = f"what was done is kept in {tmp_path / 'model.partial'}"
-    assert str(caught.value) == f"{advice}; {kept}: go on with the same command and --resume"
+    assert str(caught.value) == f"{advice}; {kept}: go on with the same command and --resume, or remove it"
     with pytest.raises(OutputError, match="go on with --resume, or remove that folder"):
         train([texts], tmp_path / "model", config=CONFIG, steps=STEPS)
     _goes_on_from_what_was_read(texts, tmp_path / "model", uninterrupted["static"], monkeypatch)

@@ -74,13 +74,19 @@ def write_whole(path: Path, content: str | bytes) -> None:
         ('{}', 1)
     """
     partial = path.with_name(f".partial-{uuid.uuid4().hex}")  # of its own, as long as the name may be
-    with disk_errors(path, partial):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with partial.open("wb") as file:
-            file.write(content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace"))
-            file.flush()
-            os.fsync(file.fileno())  # on the disk before its name is
-        partial.replace(path)
+    try:
+        with disk_errors(path, partial):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with partial.open("wb") as file:
+                whole = content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace")
+                file.write(whole)
+                file.flush()
+                os.fsync(file.fileno())  # on the disk before its name is
+            partial.replace(path)
+    except OSError as error:
+        raise OutputError(
+            f"{path} cannot be written ({error.strerror or error}); choose another place"
+        ) from error
 
 
 def readable_bytes(num_bytes: float) -> str:

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 import torch
 
-from llmagentos.errors import TrainingError
+from llmagentos.errors import OutOfMemoryError
 
 # What oneDNN says; afterwards it refuses every product of the process, whatever memory there is.
 _NO_MORE_PRODUCTS = "could not create a primitive"
@@ -56,17 +56,17 @@ def memory_for(what: str, *, advice: str) -> Iterator[None]:
         advice: to the user.
 
     Raises:
-        TrainingError: memory ran out.
+        OutOfMemoryError: memory ran out.
 
     Example:
         >>> with memory_for("the optimiser", advice="choose a smaller encoder"):
         ...     raise MemoryError
         Traceback (most recent call last):
-        llmagentos.errors.TrainingError: memory ran out for the optimiser; choose a smaller encoder
+        llmagentos.errors.OutOfMemoryError: memory ran out for the optimiser; choose a smaller encoder
     """
     try:
         yield
     except (RuntimeError, MemoryError, OSError) as error:
         if not is_out_of_memory(error):
             raise
-        raise TrainingError(f"memory ran out for {what}; {advice}") from error
+        raise OutOfMemoryError(f"memory ran out for {what}; {advice}") from error

@@ -4,9 +4,9 @@
     OUT/             the finished model folder, put in place by one rename
 
 A run that was killed leaves OUT.partial for `--resume`, and so does one that was stopped, or had no more
-memory, after it had read all the text. A run that fails otherwise before its first checkpoint leaves
-nothing, also no folder above OUT that it had to make; one that was going on keeps what it found. The lock
-keeps a second run out, and tells our folders from those of others, which are never touched.
+memory, or lost another process, after it had read all the text. A run that fails otherwise before its first
+checkpoint leaves nothing, also no folder above OUT that it had to make; one that was going on keeps what it
+found. The lock keeps a second run out, and tells our folders from those of others, which are never touched.
 """
 
 import errno
@@ -20,8 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from llmagentos.corpus import write_whole
-from llmagentos.encoder import is_out_of_memory
-from llmagentos.errors import InputError, OutputError, TrainingError
+from llmagentos.errors import InputError, LostProcessError, OutOfMemoryError, OutputError, TrainingError
 from llmagentos.training import difference, latest_checkpoint, plain
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -71,7 +70,7 @@ def workspace(out: Path, *, resume: bool, resumable: bool = True) -> Iterator[Pa
             try:
                 yield work
             except BaseException as error:
-                stopped = isinstance(error, KeyboardInterrupt) or _is_memory(error)
+                stopped = isinstance(error, KeyboardInterrupt | OutOfMemoryError | LostProcessError)
                 trained = latest_checkpoint(work / "run" / "checkpoints") is not None
                 kept = resumable and (trained or (stopped and _has_read_all(work)))
                 if not kept and not resume:
@@ -119,11 +118,6 @@ def _has_read_all(work: Path) -> bool:
     return (work / "store").exists()
 
 
-def _is_memory(error: BaseException) -> bool:
-    """Whether memory ran out, as the error says, or the one behind it."""
-    return any(one is not None and is_out_of_memory(one) for one in (error, error.__cause__))
-
-
 def _clear(work: Path, *, resume: bool) -> None:
     """Remove what an earlier run left that this one makes itself."""
     if not resume and _has_read_all(work):
@@ -140,8 +134,8 @@ def _refusal(
     error: BaseException, out: Path, work: Path, *, kept: bool
 ) -> OutputError | TrainingError | None:
     """What to tell of an error that has to do with the place of the output or memory; None for any other."""
-    go_on = f"what was done is kept in {work}: go on with the same command and --resume"
-    if isinstance(error, OutputError) or (isinstance(error, TrainingError) and _is_memory(error)):
+    go_on = f"what was done is kept in {work}: go on with the same command and --resume, or remove it"
+    if isinstance(error, OutputError | OutOfMemoryError):
         return type(error)(f"{error}; {go_on}") if kept and "--resume" not in str(error) else None
     if (isinstance(error, OSError) and error.errno in _FULL) or _FULL_IN_RUST.search(str(error)):
         reason, advice = f"the disk is full: {error}", "free some space or give another --out"

@@ -16,7 +16,7 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Int64, UInt64
 
-from llmagentos.errors import TrainingError
+from llmagentos.errors import LostProcessError, TrainingError
 from llmagentos.loss import gathered
 
 # A process that ends closes its connections, which the others see at once; one whose machine has lost its
@@ -202,10 +202,10 @@ def told_of_others() -> Iterator[None]:
         lost = isinstance(error, dist.DistNetworkError) or any(sign in reason for sign in _LOST)
         if not (lost and Ranks.of_run().size > 1):
             raise
-        raise TrainingError(
+        raise LostProcessError(
             f"process {Ranks.of_run().rank} lost the others of its run: one of them has ended, and its own "
-            "message, above or on its machine, says why; start all again, with --resume if there is a "
-            f"checkpoint (what was seen here: {reason[:200]})"
+            "message, above or on its machine, says why; start all again, with --resume if OUT.partial "
+            f"is there (what was seen here: {reason[:200]})"
         ) from error
 
 

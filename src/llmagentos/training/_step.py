@@ -21,7 +21,7 @@ from jaxtyping import Float32, Int64, UInt64
 from torch import Tensor
 
 from llmagentos.encoder import Encoder, Work, can_go_on_after, is_out_of_memory, moved
-from llmagentos.errors import TrainingError
+from llmagentos.errors import OutOfMemoryError
 from llmagentos.loss import NTXentLoss
 from llmagentos.tokens import TokenBatch, ragged_index
 from llmagentos.training._config import Precision
@@ -121,7 +121,7 @@ class StepGradient:
             Embeddings and loss; the gradient is in the parameters.
 
         Raises:
-            TrainingError: memory runs out with one text at a time, or where the step cannot be done again.
+            OutOfMemoryError: memory runs out with one text at a time, or where the step cannot be done again.
         """
         keys = {
             "hashes": pairs.hashes if hashes is None else hashes,
@@ -202,7 +202,7 @@ class StepGradient:
         losses: list[Tensor] = []
         in_memory = self._in_memory(pairs, lambda: losses.append(self._loss(h_a, h_b, keys)))
         if not in_memory and self.ranks.size > 1:
-            raise TrainingError(
+            raise OutOfMemoryError(
                 "memory ran out in the loss, where the other processes wait; end what else takes memory, or "
                 "train anew with a lower training.batch_size"
             )
@@ -323,7 +323,7 @@ class StepGradient:
             # The others of a sharded run wait in the middle of a layer.
             if is_sharded(self.encoder) or not can_go_on_after(error):
                 self._halve_micro_batches(pairs, ALONE)
-                raise TrainingError(
+                raise OutOfMemoryError(
                     "memory ran out, and this process cannot do the step again; a run that goes on takes "
                     f"{self.encoder.micro_batch_tokens} token slots at a time "
                     "(training.micro_batch_tokens)"
@@ -344,14 +344,14 @@ class StepGradient:
     def _halve_micro_batches(self, pairs: ViewBatch, ranks: Ranks) -> None:
         """Take half as many slots at a time from now on as these ranks did in this batch."""
         if self.encoder.micro_batch_tokens is None:
-            raise TrainingError(
+            raise OutOfMemoryError(
                 f"memory ran out with {len(pairs.a):,} pairs of texts; lower training.batch_size or "
                 "encoder.dimension, or end what else takes memory"
             )
         lengths = torch.from_numpy(np.concatenate([pairs.a.lengths, pairs.b.lengths]))
         batches = self.encoder.micro_batches(lengths)
         if ranks.most(max(map(len, batches))) == 1:
-            raise TrainingError(
+            raise OutOfMemoryError(
                 f"memory ran out with one text of {ranks.most(int(lengths.max())):,} tokens at a time; lower "
                 "training.max_tokens, choose a smaller encoder, or end what else takes memory"
             )
