@@ -328,14 +328,14 @@ def test_processes_that_do_not_begin_alike(together: Path) -> None:
 
 def test_a_process_that_loses_the_other_says_so(together: Path) -> None:
     kind, message, seconds = json.loads((together / "lost-0.json").read_text())
-    assert kind == "TrainingError" and seconds < 20
+    assert kind == "LostProcessError" and seconds < 20
     assert "process 0 lost the others of its run" in message and "--resume" in message
     assert not (together / "lost-1.json").exists()
 
 
 def test_a_sharded_run_without_memory_says_what_to_do(together: Path) -> None:
     for kind, message, _ in told(together, "sharded-hungry"):
-        assert kind == "TrainingError"
+        assert kind == "OutOfMemoryError"
         assert (
             "memory ran out, and this process cannot do the step again" in message
             and "a run that goes on takes" in message
