@@ -140,13 +140,18 @@ def test_another_encoder_is_refused_also_before_the_first_checkpoint(
         train([texts], out, encoder=bert, config=CONFIG, steps=STEPS, resume=True)
 
 
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), LostProcessError("process 0 lost the others")])
 def test_a_run_that_is_stopped_after_it_has_read_all_goes_on_from_there(
-    texts: Path, uninterrupted: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    texts: Path,
+    uninterrupted: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    error: BaseException,
 ) -> None:
     def stopped(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+        raise error
 
-    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patched, pytest.raises(type(error)):
         patched.setattr(_train, "train_encoder", stopped)
         train([texts], tmp_path / "model", config=CONFIG, steps=STEPS)
     assert (tmp_path / "model.partial" / "store").exists()
@@ -165,18 +170,6 @@ def test_a_step_without_memory_keeps_what_was_read(
     message = str(caught.value)
     assert "with 8 pairs of texts; lower training.batch_size" in message
     assert message.endswith("model.partial: go on with the same command and --resume, or remove it")
-    _goes_on_from_what_was_read(texts, tmp_path / "model", uninterrupted["static"], monkeypatch)
-
-
-def test_a_lost_process_costs_nothing_that_was_read(
-    texts: Path, uninterrupted: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def lost(*_: object, **__: object) -> None:
-        raise LostProcessError("process 0 lost the others")
-
-    with monkeypatch.context() as patched, pytest.raises(LostProcessError):
-        patched.setattr(_train, "train_encoder", lost)
-        train([texts], tmp_path / "model", config=CONFIG, steps=STEPS)
     _goes_on_from_what_was_read(texts, tmp_path / "model", uninterrupted["static"], monkeypatch)
 
 
