@@ -23,17 +23,21 @@ from llmagentos.corpus._manifest import InputSummary, Manifest, ShardSummary
 from llmagentos.corpus._output import disk_errors, write_whole
 from llmagentos.corpus._preparing import clean_document, cut_document
 from llmagentos.corpus._python_docs import harvest_python_docs
+from llmagentos.corpus._structure import PAIR_KINDS, PairKind, TextPair, structural_pairs
 from llmagentos.corpus._zstd import read_zstd
 
 __all__ = [
+    "PAIR_KINDS",
     "Corpus",
     "CorpusConfig",
     "Document",
     "InputSummary",
     "Manifest",
+    "PairKind",
     "Progress",
     "ShardSummary",
     "Skipped",
+    "TextPair",
     "build_corpus",
     "clean_document",
     "content_hash",
@@ -43,5 +47,6 @@ __all__ = [
     "harvest_python_docs",
     "read_documents",
     "read_zstd",
+    "structural_pairs",
     "write_whole",
 ]

@@ -10,7 +10,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -27,7 +27,7 @@ from llmagentos.corpus._language import guess_language
 from llmagentos.corpus._manifest import MANIFEST_VERSION, InputSummary, Manifest, ShardSummary
 from llmagentos.corpus._output import disk_errors, readable_bytes
 from llmagentos.corpus._preparing import clean_document, cut_document
-from llmagentos.corpus._shards import KEYED_COLUMNS, ShardWriter, read_batches
+from llmagentos.corpus._shards import COLUMNS, KEYED_COLUMNS, ShardWriter, read_batches, values_of
 from llmagentos.corpus._split import SmallestKeys, heldout_limit, split_key
 from llmagentos.errors import ConfigError, InputError, OutputError
 
@@ -214,7 +214,7 @@ class _Build:
             language = part.language or guess_language(part.text)
             num_bytes = _num_bytes(part.text)
             self.given_bytes += num_bytes
-            row = (part.id, part.title, part.text, language, part.source, part.group, part.time, digest, key)
+            row: tuple[str | bytes, ...] = (*values_of(replace(part, language=language)), digest, key)
             self.staged.add(row, num_bytes + title_bytes)
 
     def finish(self) -> Manifest:
@@ -250,25 +250,27 @@ class _Build:
         is_repeated = False
         try:
             for row in self._kept(is_first, KEYED_COLUMNS, last=True):
-                id_, title, text, language, source, group, time, digest, key = row
+                *values, digest, key = row
+                document = Document(**dict(zip(COLUMNS, values, strict=True)))
                 if key_of_id:
-                    key = split_key(id_)
+                    key = split_key(document.id)
                 held = key < limit
-                num_bytes = _num_bytes(text)
-                characters += len(text)
+                num_bytes = _num_bytes(document.text)
+                characters += len(document.text)
                 text_bytes += num_bytes
-                languages[language] += 1
-                prints[held].update("\0".join((id_, title, language, source, group, time)).encode("utf-8"))
+                languages[document.language] += 1
+                beside = (value for name, value in zip(COLUMNS, values, strict=True) if name != "text")
+                prints[held].update("\0".join(beside).encode("utf-8"))
                 prints[held].update(digest)
-                row_bytes = num_bytes + _num_bytes(title)
+                row_bytes = num_bytes + _num_bytes(document.title)
                 if not held:
                     training.add(row[:-1], row_bytes)
                     continue
                 heldout.add((*row[:-1], key), row_bytes)
                 # Only as many different names are kept as the keys that were asked for have passages.
                 if self.config.heldout_documents is not None and not is_repeated:
-                    is_repeated = id_ in names
-                    names.add(id_)
+                    is_repeated = document.id in names
+                    names.add(document.id)
             training.close()
             heldout.close()
         finally:

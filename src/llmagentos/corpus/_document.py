@@ -23,6 +23,8 @@ class Document:
         source: file (relative to the input that was given) or package it came from.
         group: texts that belong together (a conversation, a session) share it; "" for none.
         time: when it was written, as the source says it; "" where unknown.
+        speaker: who said it, in a conversation; "" where unknown.
+        reply_to: id of the text that this one answers; "" where it answers none.
 
     Examples:
         >>> Document(id="a:1", text="Water boils at 100 degrees.").title
@@ -36,6 +38,8 @@ class Document:
     source: str = ""
     group: str = ""
     time: str = ""
+    speaker: str = ""
+    reply_to: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -26,11 +26,9 @@ def clean_document(document: Document) -> tuple[Document, bool]:
     """
     text, text_repaired = clean_text(document.text)
     title, title_repaired = clean_title(document.title)
-    id_, source, group, time = (
-        replace_surrogates(value)[0]
-        for value in (document.id, document.source, document.group, document.time)
-    )
-    cleaned = replace(document, id=id_, text=text, title=title, source=source, group=group, time=time)
+    names = ("id", "source", "group", "time", "speaker", "reply_to")
+    written = {name: replace_surrogates(getattr(document, name))[0] for name in names}
+    cleaned = replace(document, text=text, title=title, **written)
     return cleaned, text_repaired or title_repaired
 
 

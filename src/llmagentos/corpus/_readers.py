@@ -4,7 +4,7 @@
 |---|---|
 | .txt | a block between blank lines; a line, if the first MiB has no blank line between texts |
 | .md, .rst | a section with its heading path as title |
-| .jsonl | a line; keys: the text field, and where present title, id or _id, group, time |
+| .jsonl | a line; keys: the text field; title, id or _id, group, time, speaker, reply_to where present |
 | .csv, .parquet | a row with the same names; csv has a header and commas, semicolons or tabs |
 | standard input | a line; the lines are jsonl if the first that is not blank is a JSON object |
 """
@@ -42,7 +42,7 @@ _BLANK_LINE = re.compile(rb"\n[ \t\r]*\n")
 _ESCAPED_BYTE = re.compile("[\udc80-\udcff]")
 _BYTE_ORDER_MARKS_16_32 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE, codecs.BOM_UTF32_BE)
 
-_NAMES = ("id", "_id", "group", "time")
+_NAMES = ("id", "_id", "group", "time", "speaker", "reply_to")
 _TOO_MANY_CELLS = "CSV row with more cells than the header (quote texts that hold the separator)"
 
 Item: TypeAlias = Document | Skipped
@@ -215,8 +215,7 @@ def _row_document(row: Mapping[str, object], name: str, number: int, config: Cor
         text=text,
         title="" if config.text_field == "title" else _string(row.get("title")),
         source=name,
-        group=_string(row.get("group")),
-        time=_string(row.get("time")),
+        **{key: _string(row.get(key)) for key in ("group", "time", "speaker", "reply_to")},
     )
 
 
@@ -307,7 +306,7 @@ def _read_parquet(source: Source, config: CorpusConfig) -> Iterator[Item]:
     number = 0
     try:
         file = pq.ParquetFile(source.path)
-        wanted = [config.text_field, "title", "id", "_id", "group", "time"]
+        wanted = [config.text_field, "title", *_NAMES]
         names = file.schema_arrow.names
         if config.text_field not in names:
             source.bytes_read = source.num_bytes

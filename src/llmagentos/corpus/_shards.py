@@ -13,9 +13,9 @@ from llmagentos.corpus._document import Document
 from llmagentos.corpus._parquet import ARROW_ERRORS
 from llmagentos.errors import InputError
 
-__all__ = ["COLUMNS", "KEYED_COLUMNS", "ShardWriter", "read_batches", "read_shard", "schema"]
+__all__ = ["COLUMNS", "KEYED_COLUMNS", "ShardWriter", "read_batches", "read_shard", "schema", "values_of"]
 
-COLUMNS = ("id", "title", "text", "language", "source", "group", "time")
+COLUMNS = ("id", "title", "text", "language", "source", "group", "time", "speaker", "reply_to")
 KEYED_COLUMNS = (*COLUMNS, "hash", "key")
 _GROUP_ROWS = 4_096
 # A row group waits in memory as Python strings: 32 MB of text bound it where texts are long.
@@ -30,6 +30,11 @@ def schema(*, keyed: bool) -> pa.Schema:
     if keyed:
         fields.append(("key", pa.binary(32)))
     return pa.schema(fields)
+
+
+def values_of(document: Document) -> tuple[str, ...]:
+    """What a document has in each of the `COLUMNS`."""
+    return tuple(getattr(document, name) for name in COLUMNS)
 
 
 class ShardWriter:
@@ -120,9 +125,5 @@ def read_batches(path: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]
 def read_shard(path: Path) -> Iterator[Document]:
     """The documents of one shard in their order."""
     for batch in read_batches(path, COLUMNS):
-        for id_, title, text, language, source, group, time in zip(
-            *(batch.column(name).to_pylist() for name in COLUMNS), strict=True
-        ):
-            yield Document(
-                id=id_, text=text, title=title, language=language, source=source, group=group, time=time
-            )
+        for values in zip(*(batch.column(name).to_pylist() for name in COLUMNS), strict=True):
+            yield Document(**dict(zip(COLUMNS, values, strict=True)))

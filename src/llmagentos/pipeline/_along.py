@@ -8,12 +8,11 @@ from typing import Any
 from llmagentos.config import Config
 from llmagentos.encoder import StaticEncoder, load_encoder, memory_for
 from llmagentos.loss import NTXentLoss
-from llmagentos.pipeline._related_words import related_words_for
+from llmagentos.pipeline._items import items_of
 from llmagentos.pipeline._start import new_static
 from llmagentos.pipeline._trained import TrainedModel
 from llmagentos.tokens import TokenStore
 from llmagentos.training import Budget, Ranks, train_encoder
-from llmagentos.views import Views
 
 
 def tell_others(
@@ -65,10 +64,11 @@ def train_along(ranks: Ranks, out: Path) -> TrainedModel:
     name = recipe["encoder"]
     model = (new_static(store, config) if name == "static" else load_encoder(name)).to(ranks.device)
     training = config.training.resolved(pretrained=not isinstance(model, StaticEncoder))
+    items = items_of(store, config.views, work)
     result = train_encoder(
         model,
-        Views(store, config.views, related=related_words_for(config.views.resolved(), store, work)),
-        len(store),
+        items,
+        len(items),
         NTXentLoss(config.loss.temperature, hardness=config.loss.hardness),
         replace(training, micro_batch_tokens=told["slots"]),
         Budget(steps=told["steps"], deadline=told["deadline"]),

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from llmagentos.config import Config
-from llmagentos.corpus import Corpus
+from llmagentos.corpus import Corpus, PairKind
 from llmagentos.evaluation import (
     Encodes,
     EvaluationReport,
@@ -44,6 +44,7 @@ class Story:
     corpus: Corpus
     store: TokenStore
     trials: Sequence[Trial]
+    pairs: dict[PairKind, int]
     result: TrainingResult
     work: Path
 
@@ -124,6 +125,11 @@ def model_card(story: Story, report: EvaluationReport | None) -> ModelCard:
 
 
 def _titles(story: Story) -> str:
+    if "title" in story.pairs:
+        return (
+            f"{story.pairs['title']:,} titles were trained on beside their texts, so that finding a text by "
+            "its title is what it was trained for."
+        )
     if story.trials:
         return "Titles were not trained on; those of 200 texts kept aside chose between two kinds of views."
     return "Titles were not used in training; the texts alone were."
@@ -208,6 +214,11 @@ def _facts(story: Story) -> dict[str, object]:
         "left out": ", ".join(f"{count:,} {reason}" for reason, count in manifest.dropped.items())
         or "nothing",
         "views": story.config.views.preset or "",
+        **(
+            {"pairs": ", ".join(f"{number:,} {kind}" for kind, number in story.pairs.items())}
+            if story.pairs
+            else {}
+        ),
         **({"why these views": "; ".join(map(str, story.trials))} if story.trials else {}),
         "steps": story.result.steps,
         "epochs": round(story.result.epochs, 1),

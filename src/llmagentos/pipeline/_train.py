@@ -28,6 +28,7 @@ from llmagentos.loss import NTXentLoss
 from llmagentos.model import EmbeddingModel, export_model
 from llmagentos.pipeline._along import tell_others, train_along
 from llmagentos.pipeline._heldout import heldout_task
+from llmagentos.pipeline._items import find_pairs, items_of, share_of
 from llmagentos.pipeline._probe import Trial, choose_views, probe_texts, usual_preset
 from llmagentos.pipeline._progress import OnProgress, Update, silent
 from llmagentos.pipeline._related_words import related_words_for
@@ -140,10 +141,12 @@ def train(
         model = pretrained or new_static(store, config).to(device)
         trials = _trials(model, store, related, probed, loss, config, training, work, on_progress)
         chosen = replace(config.views, preset=trials[0].preset) if trials else usual
-        views = Views(store, chosen, related=related)
+        aside = {document.text for document in probed}
+        pairs = find_pairs(corpus, store, config, work, on_progress, aside=aside)
+        items = items_of(store, replace(chosen, pairs=share_of(pairs, chosen)), work, related)
         # What is still open now is chosen alike every time: the size of the vocabulary, by the script.
         config = replace(
-            config, views=ViewsConfig(**asdict(views.recipe)), training=TrainingConfig(**asdict(training))
+            config, views=ViewsConfig(**asdict(items.recipe)), training=TrainingConfig(**asdict(training))
         )
 
         deadline = None if steps else _deadline(began, minutes, model, task)
@@ -156,8 +159,8 @@ def train(
         tell_others(ranks, work, recipe, slots=slots, steps=steps, deadline=deadline, resume=resume)
         result = train_encoder(
             model,
-            views,
-            len(store),
+            items,
+            len(items),
             loss,
             training,
             Budget(steps=steps, deadline=deadline),
@@ -182,6 +185,7 @@ def train(
             corpus=corpus,
             store=store,
             trials=trials,
+            pairs={} if pairs is None or not items.recipe.pairs else pairs.num_by_kind,
             result=result,
             work=work,
         )

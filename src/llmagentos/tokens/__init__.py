@@ -15,6 +15,7 @@ from llmagentos.tokens._batch import (
 from llmagentos.tokens._characters import PUNCTUATION, SPACE, UNSPACED, WORD, character_classes
 from llmagentos.tokens._config import TokensConfig
 from llmagentos.tokens._encode import encode_texts
+from llmagentos.tokens._pairs import PairStore, build_pairs
 from llmagentos.tokens._store import StoreProgress, TokenStore, build_store
 from llmagentos.tokens._tokenizer import train_tokenizer
 from llmagentos.tokens._units import mark_units
@@ -28,11 +29,13 @@ __all__ = [
     "UNIT_START",
     "UNSPACED",
     "WORD",
+    "PairStore",
     "StoreProgress",
     "TokenBatch",
     "TokenStore",
     "TokensConfig",
     "WordBatch",
+    "build_pairs",
     "build_store",
     "character_classes",
     "concatenated",

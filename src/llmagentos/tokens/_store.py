@@ -64,16 +64,16 @@ class TokenStore:
             self.num_documents: int = meta["num_documents"]
             self.num_tokens: int = meta["num_tokens"]
             size: int = meta["vocabulary_size"]
-            self._tokens = _open(folder / "tokens.bin", np.dtype(meta["token_dtype"]), self.num_tokens)
-            self._flags = _open(folder / "flags.bin", np.dtype(np.uint8), self.num_tokens)
-            self._offsets = _open(folder / "offsets.bin", np.dtype(np.int64), self.num_documents + 1)
-            self.hashes: UInt64[np.ndarray, " N"] = _open(
+            self._tokens = read_array(folder / "tokens.bin", np.dtype(meta["token_dtype"]), self.num_tokens)
+            self._flags = read_array(folder / "flags.bin", np.dtype(np.uint8), self.num_tokens)
+            self._offsets = read_array(folder / "offsets.bin", np.dtype(np.int64), self.num_documents + 1)
+            self.hashes: UInt64[np.ndarray, " N"] = read_array(
                 folder / "hashes.bin", np.dtype(np.uint64), self.num_documents
             )
-            self.groups: UInt64[np.ndarray, " N"] = _open(
+            self.groups: UInt64[np.ndarray, " N"] = read_array(
                 folder / "groups.bin", np.dtype(np.uint64), self.num_documents
             )
-            self.document_counts: Int64[np.ndarray, " V"] = _open(
+            self.document_counts: Int64[np.ndarray, " V"] = read_array(
                 folder / "documents.bin", np.dtype(np.int64), size
             )
             if self._offsets[0] != 0 or self._offsets[-1] != self.num_tokens:
@@ -138,8 +138,7 @@ def build_store(
         InputError: no document has any token.
         OutputError: `folder` exists, or the disk is full; nothing half-written stays.
     """
-    if folder.exists():
-        raise OutputError(f"{folder} exists already; remove it first, or give a new folder")
+    refuse_existing(folder)
     tokenizer = Tokenizer.from_str(tokenizer.to_str())
     tokenizer.no_truncation()
     tokenizer.no_padding()
@@ -176,9 +175,11 @@ def _write(
             tokens.write(batch.tokens.astype(dtype).tobytes())
             flags.write(batch.flags.tobytes())
             offsets.write((batch.offsets[1:][kept] + num_tokens).tobytes())
-            hashes.write(np.array([_hash(chunk[i].text) for i in kept], np.uint64).tobytes())
+            hashes.write(np.array([text_hash(chunk[i].text) for i in kept], np.uint64).tobytes())
             groups.write(
-                np.array([_hash(chunk[i].group) if chunk[i].group else 0 for i in kept], np.uint64).tobytes()
+                np.array(
+                    [text_hash(chunk[i].group) if chunk[i].group else 0 for i in kept], np.uint64
+                ).tobytes()
             )
             documents_with += _document_counts(batch, size)
             num_documents += len(kept)
@@ -243,11 +244,19 @@ def _chunks(documents: Iterable[Document]) -> Iterator[list[Document]]:
         yield chunk
 
 
-def _hash(text: str) -> int:
+def refuse_existing(folder: Path) -> None:
+    """Raise an OutputError where the folder is there already."""
+    if folder.exists():
+        raise OutputError(f"{folder} exists already; remove it first, or give a new folder")
+
+
+def text_hash(text: str) -> int:
+    """64-bit hash of a text or the name of a group; 0 is that of none by chance of 5e-20."""
     return xxhash.xxh3_64_intdigest(text.encode())
 
 
-def _open(path: Path, dtype: np.dtype, length: int) -> np.ndarray:
+def read_array(path: Path, dtype: np.dtype, length: int) -> np.ndarray:
+    """A memory-mapped array from a file; ValueError if it has another length."""
     array = np.asarray(np.memmap(path, dtype, mode="r"))
     if len(array) != length:
         raise ValueError(f"{path.name} has {len(array):,} entries where {length:,} are due")

@@ -8,6 +8,7 @@ pairs = views.strings(epoch=0)  # [(first view, second view), ...]
 
 from llmagentos.views._edits import Edit, Explanation, Piece, Step
 from llmagentos.views._links import Amount, Chain, OneOf, Operation, SomeOf
+from llmagentos.views._pairs import PairedViews
 from llmagentos.views._random import text_keys
 from llmagentos.views._recipe import Preset, Recipe, ViewsConfig, described
 from llmagentos.views._related import learn_related_words
@@ -24,6 +25,7 @@ __all__ = [
     "Explanation",
     "OneOf",
     "Operation",
+    "PairedViews",
     "Piece",
     "Preset",
     "Recipe",

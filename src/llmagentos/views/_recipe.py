@@ -62,6 +62,7 @@ class Recipe:
         span_masking: units hidden in spans.
         dictionary: file of related words, or None to learn them from the corpus.
         chain: what is done instead of these amounts, or None.
+        pairs: share of structural pairs among what is trained on.
     """
 
     preset: Preset
@@ -77,6 +78,7 @@ class Recipe:
     span_masking: float | Amount = 0.0
     dictionary: str | None = None
     chain: tuple[Link, ...] | None = None
+    pairs: float = 0.0
 
     @property
     def crops(self) -> bool:
@@ -166,6 +168,8 @@ class ViewsConfig:
             related words are learned from the corpus.
         chain: links of `Operation`, `Chain`, `OneOf` and `SomeOf` that are done instead of the amounts
             above, after the crop.
+        pairs: share of structural pairs (a title and its text, a message and its reply, see
+            `corpus.structural_pairs`) among what is trained on, 0 to 1; the rest are two views of one text.
 
     Example:
         >>> recipe = ViewsConfig(preset="crop", word_deletion=0.2).resolved()
@@ -195,6 +199,9 @@ class ViewsConfig:
     chain: Annotated[
         Annotated[tuple[Link, ...], Field(min_length=1)] | None,
         Field(description='a list such as [{operation = "word_deletion", amount = 0.1}]'),
+    ] = None
+    pairs: Annotated[
+        float | None, Field(ge=0.0, le=1.0, description="0 for none, 0.3 is usual; unset = chosen")
     ] = None
 
     def resolved(self) -> Recipe:

@@ -110,6 +110,10 @@ class Views:
             mask_token=self._source.mask_token,
         )
 
+    def __len__(self) -> int:
+        """How many texts there are."""
+        return self._source.num_documents
+
     def __repr__(self) -> str:
         how = ", ".join(described(self.recipe)) or "the same text twice"
         return (
