@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
-from jaxtyping import UInt8
 from tokenizers import normalizers
 
 from llmagentos.tokens._characters import code_points
