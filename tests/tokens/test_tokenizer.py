@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections import Counter
 from typing import Literal
 
 import pytest
@@ -26,6 +27,11 @@ def pieces(tokenizer: Tokenizer) -> list[str]:
     """The vocabulary by id."""
     vocabulary = tokenizer.get_vocab()
     return sorted(vocabulary, key=lambda piece: vocabulary[piece])
+
+
+def words_of(given_texts: list[str]) -> Counter[str]:
+    """The words as a tokenizer for other than Chinese text sees them."""
+    return _tokenizer._words(given_texts, _tokenizer._normalizer(chinese=False))
 
 
 @BOTH
@@ -101,7 +107,7 @@ def test_the_vocabulary_holds_all_characters_and_the_most_used_pieces() -> None:
     texts = ["running runner runs", "jumping jumper jumps", "walking walker walks"] * 3
     whole = train_tokenizer(documents(texts), TokensConfig())
     letters = set("".join(texts).replace(" ", ""))
-    small = _tokenizer._train_unigram(_tokenizer._words(texts), len(letters) + 4)
+    small = _tokenizer._train_unigram(words_of(texts), len(letters) + 4)
     assert letters <= set(small.get_vocab()) <= set(whole.get_vocab())
     assert small.get_vocab_size() == len(letters) + 4
 
@@ -144,13 +150,13 @@ def test_no_text(texts: list[str]) -> None:
 
 
 def test_fewer_entries_than_characters() -> None:
-    text = "".join(chr(0x4E00 + number) for number in range(400))
+    text = "".join(chr(0xAC00 + number) for number in range(400))
     with pytest.raises(ConfigError, match=r"at least 402.*got 300.*tokens\.vocabulary_size"):
         train_tokenizer(documents([text]), TokensConfig(vocabulary_size=300))
 
 
 def test_wordpiece_has_two_entries_for_a_character_and_keeps_its_bound() -> None:
-    text = "".join(chr(0x4E00 + number) for number in range(400))
+    text = "".join(chr(0xAC00 + number) for number in range(400))
     message = r"at least 801, .* 400 different characters and 399 of them also inside words, got 800"
     with pytest.raises(ConfigError, match=message):
         train_tokenizer(documents([text]), TokensConfig(kind="wordpiece", vocabulary_size=800))
@@ -159,8 +165,8 @@ def test_wordpiece_has_two_entries_for_a_character_and_keeps_its_bound() -> None
 
 
 def test_the_vocabulary_is_chosen_by_script() -> None:
-    english = _tokenizer._vocabulary_size(_tokenizer._words(TEXTS[:2]), TokensConfig())
-    chinese = _tokenizer._vocabulary_size(_tokenizer._words([TEXTS[2]] * 9), TokensConfig())
+    english = _tokenizer._vocabulary_size(words_of(TEXTS[:2]), TokensConfig())
+    chinese = _tokenizer._vocabulary_size(words_of([TEXTS[2]] * 9), TokensConfig())
     assert (english, chinese) == (30_000, 8_000)
 
 

@@ -1,8 +1,9 @@
 """A tokenizer from nothing: trained on the user's own text, deterministic.
 
-Text is normalised (NFKC, lower case), then cut at white space and punctuation, and no piece marks
-whether it began a word: a static encoder adds token vectors up, so "word" after a space, after a
-bracket and inside "keyword" should be one entry, and Chinese has no spaces to mark.
+Text is normalised (NFKC, lower case, and simplified characters where it is Chinese), then cut at
+white space and punctuation, and no piece marks whether it began a word: a static encoder adds token
+vectors up, so "word" after a space, after a bracket and inside "keyword" should be one entry, and
+Chinese has no spaces to mark.
 
 The trainers of the library draw on hash tables that are seeded anew in every process: its Unigram
 trainer gave other scores each time, its WordPiece trainer other pieces. Only its byte-pair merges
@@ -25,6 +26,7 @@ from llmagentos.corpus import Document
 from llmagentos.errors import ConfigError, InputError
 from llmagentos.tokens._characters import CLASS, UNSPACED, character_table, code_points
 from llmagentos.tokens._config import TokensConfig
+from llmagentos.tokens._simplified import is_chinese, simplifying
 
 _UNKNOWN: Final = "[UNK]"
 _SAMPLE_BYTES: Final = 40_000_000
@@ -70,11 +72,15 @@ def train_tokenizer(documents: Iterable[Document], config: TokensConfig) -> Toke
         >>> tokenizer.encode("Contrast!").tokens
         ['contrast', '!']
     """
-    words = _words(_sample(documents))
+    sample = _sample(documents)
+    normalizer = _normalizer(chinese=is_chinese(sample))
+    words = _words(sample, normalizer)
     if not words:
         raise InputError("there is no training text to make a tokenizer from; give more text")
     train = _train_unigram if config.kind == "unigram" else _train_wordpiece
-    return train(words, _vocabulary_size(words, config))
+    tokenizer = train(words, _vocabulary_size(words, config))
+    tokenizer.normalizer = normalizer
+    return tokenizer
 
 
 def _vocabulary_size(words: Counter[str], config: TokensConfig) -> int:
@@ -102,9 +108,14 @@ def _vocabulary_size(words: Counter[str], config: TokensConfig) -> int:
     return max(_UNSPACED_VOCABULARY_SIZE if unspaced > 0.5 else _VOCABULARY_SIZE, fewest * 3 // 2)
 
 
+def _normalizer(*, chinese: bool) -> normalizers.Normalizer:
+    steps: list[normalizers.Normalizer] = [normalizers.NFKC(), normalizers.Lowercase()]
+    return normalizers.Sequence([*steps, simplifying()] if chinese else steps)
+
+
 def _tokenizer(model: models.Model) -> Tokenizer:
+    """A tokenizer for words that are normalised already."""
     tokenizer = Tokenizer(model)
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFKC(), normalizers.Lowercase()])
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()  # at white space and punctuation
     return tokenizer
 
@@ -194,15 +205,14 @@ def _repeated(words: Counter[str]) -> Iterator[str]:
         yield " ".join(repeat(word, count))
 
 
-def _words(texts: list[str]) -> Counter[str]:
+def _words(texts: list[str], normalizer: normalizers.Normalizer) -> Counter[str]:
     """The words of the texts as the tokenizer sees them, each with its number of occurrences."""
-    tokenizer = _tokenizer(models.BPE())
+    cutter = _tokenizer(models.BPE()).pre_tokenizer
     words: Counter[str] = Counter()
     # At spaces and line ends alone: `str.split()` also cuts at characters that the tokenizer keeps.
     chunks = Counter(chain.from_iterable(text.replace("\n", " ").split(" ") for text in texts))
     for chunk, count in chunks.items():
-        normalised = tokenizer.normalizer.normalize_str(chunk)
-        for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normalised):
+        for word, _ in cutter.pre_tokenize_str(normalizer.normalize_str(chunk)):
             words[word] += count
     return words
 
