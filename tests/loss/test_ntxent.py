@@ -376,3 +376,16 @@ def test_the_tiles_of_a_small_batch_are_made_once(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(_ntxent, "_KEEP_ELEMENTS", 1000 * 1100)
     shapes = made_tiles(monkeypatch, num_texts=500, num_queued=100)
     assert len(shapes) == 16 * 17 // 2 + 16 * 2
+
+
+def test_matryoshka_is_the_mean_over_beginnings() -> None:
+    torch.manual_seed(0)
+    h_a, h_b = torch.randn(2, 5, 12, dtype=torch.float64)
+    loss = NTXentLoss(0.1, hardness=1.0, dimensions=(8, 4, 8))
+    parts = [formula(h_a[:, :d].numpy(), h_b[:, :d].numpy(), 0.1, alpha=1.0) for d in (4, 8, 12)]
+    assert loss(h_a, h_b).item() == pytest.approx(np.mean(parts), rel=1e-12)
+
+
+def test_dimensions_beyond_the_vector_are_left_out() -> None:
+    h_a, h_b = torch.randn(2, 5, 12)
+    assert torch.equal(NTXentLoss(0.1, dimensions=(12, 64))(h_a, h_b), NTXentLoss(0.1)(h_a, h_b))

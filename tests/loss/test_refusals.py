@@ -133,3 +133,8 @@ def test_there_is_one_key_a_text_of_the_queue() -> None:
 def test_hashes_of_the_queue_say_nothing_without_those_of_the_texts() -> None:
     with pytest.raises(ValueError, match=r"^queue_hashes need hashes, got None; give those of the texts"):
         ntxent(*views(3), 0.2, queue=views(5)[0], queue_hashes=np.arange(5))
+
+
+def test_dimensions_are_at_least_one() -> None:
+    with pytest.raises(ConfigError, match=r"dimensions must be >= 1, got 0; .*\(loss.dimensions\)"):
+        NTXentLoss(0.1, dimensions=(64, 0))

@@ -113,12 +113,15 @@ def test_the_vocabulary_holds_all_characters_and_the_most_used_pieces() -> None:
 
 
 def test_in_much_text_pieces_are_what_words_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    given = documents(["sunflower learning, learns learned"] * 20)
+    given = documents(["sunflower learning, learns learned"] * 19)
     few = train_tokenizer(given, TokensConfig())
     assert few.encode("sunflower").tokens == ["sunflower"]
     monkeypatch.setattr(_tokenizer, "_FEW_WORDS", 0)
     many = train_tokenizer(given, TokensConfig())
     assert "sunflower" not in many.get_vocab() and "learn" in many.get_vocab()
+    given = documents(["sunflower learning, learns learned"] * 20)
+    often = train_tokenizer(given, TokensConfig())
+    assert often.encode("sunflower learning flower").tokens[:2] == ["sunflower", "learning"]
 
 
 @pytest.mark.parametrize(("size", "least"), [(1_000, 0.25), (100_000, 0.65), (1_000_000, 0.75)])

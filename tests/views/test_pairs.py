@@ -1,6 +1,5 @@
 """Items of a run: texts and pairs in the share that was asked for, each a pure function of its number."""
 
-
 import numpy as np
 import pytest
 

@@ -15,6 +15,7 @@ _LOWEST_TEMPERATURE = 0.005
 _GREATEST_HARDNESS = 100.0
 _USUAL_TEMPERATURE = "0.02 to 0.1 is usual"
 _USUAL_HARDNESS = "0 or 1 to 9 is usual"
+_USUAL_DIMENSIONS = "lengths such as [64, 128, 256]"
 
 
 def _computable(temperature: float) -> float:
@@ -30,6 +31,7 @@ class LossConfig:
     Args:
         temperature: tau, from 0.005.
         hardness: alpha, 0 to 100, how much more negatives count that are like the text; 0 = all alike.
+        dimensions: the first so many numbers of a vector are trained to do alone as well (Matryoshka).
 
     Example:
         >>> LossConfig().temperature
@@ -44,18 +46,27 @@ class LossConfig:
     hardness: Annotated[
         float, Field(ge=0, le=_GREATEST_HARDNESS, allow_inf_nan=False, description=_USUAL_HARDNESS)
     ] = 0.0
+    dimensions: Annotated[
+        tuple[Annotated[int, Field(ge=1)], ...], Field(description=f"a list of {_USUAL_DIMENSIONS}")
+    ] = ()
 
 
-def check_settings(temperature: float, hardness: float) -> None:
+def check_settings(temperature: float, hardness: float, dimensions: tuple[int, ...] = ()) -> None:
     """Refuse what `LossConfig` refuses, for those who call the loss without it.
 
     Args:
         temperature: tau.
         hardness: alpha.
+        dimensions: of Matryoshka.
 
     Raises:
         ConfigError: One of them is out of its range.
     """
+    for length in dimensions:
+        if length < 1:
+            raise ConfigError(
+                f"dimensions must be >= 1, got {length}; {_USUAL_DIMENSIONS} are usual (loss.dimensions)"
+            )
     for name, value, least, most, usual in (
         ("temperature", temperature, _LOWEST_TEMPERATURE, math.inf, _USUAL_TEMPERATURE),
         ("hardness", hardness, 0.0, _GREATEST_HARDNESS, _USUAL_HARDNESS),

@@ -134,12 +134,18 @@ def ntxent(
 class NTXentLoss(nn.Module):
     """The loss of the seed as a module: `NTXentLoss(temperature)(h_a, h_b)`; see `ntxent`.
 
+    With dimensions it is the mean of the losses of whole vectors and of their first d numbers, for each d of
+    them, so that vectors may be cut there afterwards.
+
     Args:
         temperature: tau, from 0.005; 0.02 to 0.1 is usual.
         hardness: alpha, 0 to 100; 0 for none, 1 to 9 is usual.
+        dimensions: lengths of beginnings of a vector; those that are not shorter than it are left out.
 
     Raises:
-        ConfigError: The temperature or the hardness is no such number.
+        ConfigError: The temperature, the hardness or a dimension is no such number.
+
+    Source: Kusupati et al. 2022, Matryoshka Representation Learning, equation 1 with equal weights.
 
     Example:
         >>> loss = NTXentLoss(temperature=0.1)
@@ -148,10 +154,13 @@ class NTXentLoss(nn.Module):
         0.0003
     """
 
-    def __init__(self, temperature: float = 0.05, *, hardness: float = 0.0) -> None:
+    def __init__(
+        self, temperature: float = 0.05, *, hardness: float = 0.0, dimensions: tuple[int, ...] = ()
+    ) -> None:
         super().__init__()
-        check_settings(temperature, hardness)
+        check_settings(temperature, hardness, dimensions)
         self.temperature, self.hardness = float(temperature), float(hardness)
+        self.dimensions = tuple(sorted(set(dimensions)))
 
     def forward(
         self,
@@ -166,23 +175,30 @@ class NTXentLoss(nn.Module):
         process_group: dist.ProcessGroup | None = None,
     ) -> Float[Tensor, ""]:
         """The loss of one batch; arguments and result as in `ntxent`."""
-        return ntxent(
-            h_a,
-            h_b,
-            self.temperature,
-            hashes=hashes,
-            groups=groups,
-            hardness=self.hardness,
-            queue=queue,
-            queue_hashes=queue_hashes,
-            queue_groups=queue_groups,
-            process_group=process_group,
-        )
+        longest = h_a.shape[1]
+        lengths = [*(length for length in self.dimensions if length < longest), longest]
+        losses = [
+            ntxent(
+                h_a[:, :length],
+                h_b[:, :length],
+                self.temperature,
+                hashes=hashes,
+                groups=groups,
+                hardness=self.hardness,
+                queue=None if queue is None else queue[:, :length],
+                queue_hashes=queue_hashes,
+                queue_groups=queue_groups,
+                process_group=process_group,
+            )
+            for length in lengths
+        ]
+        return losses[0] if len(losses) == 1 else torch.stack(losses).mean()
 
     def extra_repr(self) -> str:
         """The settings, for `print(loss)`."""
         hardness = f", hardness={self.hardness:g}" if self.hardness else ""
-        return f"temperature={self.temperature:g}{hardness}"
+        dimensions = f", dimensions={self.dimensions}" if self.dimensions else ""
+        return f"temperature={self.temperature:g}{hardness}{dimensions}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """The other processes of a run: they wait until the first has prepared the text, and train along."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def train_along(ranks: Ranks, out: Path) -> TrainedModel:
         model,
         items,
         len(items),
-        NTXentLoss(config.loss.temperature, hardness=config.loss.hardness),
+        NTXentLoss(**asdict(config.loss)),
         replace(training, micro_batch_tokens=told["slots"]),
         Budget(steps=told["steps"], deadline=told["deadline"]),
         work / "run",

@@ -128,7 +128,7 @@ def train(
         # Beside the section of the same name, which has the settings of new encoders.
         started_with = {"inputs": _names(inputs), "--encoder": encoder, "trial of views": may_try}
         remember_settings(work, {**started_with, **_kept(config).sections()})
-        loss = NTXentLoss(config.loss.temperature, hardness=config.loss.hardness)
+        loss = NTXentLoss(**asdict(config.loss))
 
         corpus = _corpus(inputs, work / "corpus", config, on_progress)
         corpus.write_heldout(work / "heldout.jsonl")

@@ -13,7 +13,7 @@ over an alphabet that is fixed beforehand are the same each time, so both kinds 
 import json
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from heapq import heappop, heappush
 from itertools import chain, repeat
 from typing import Final
@@ -42,6 +42,8 @@ _UNSPACED_VOCABULARY_SIZE: Final = 8_000
 _WORDS_AT_ONCE: Final = 65_536  # bounds the memory of the library's results
 _LONGEST_PIECE: Final = 16
 _FEW_WORDS: Final = 10_000
+# A word seen less often is better off with what its pieces learned elsewhere.
+_FEWEST_OF_A_WORD: Final = 20
 _SPARE_PIECES: Final = 2  # times the vocabulary, from which the most used are taken
 # WordPiece calls a longer word unknown as a whole, and a Chinese clause is such a word.
 _LONGEST_WORD: Final = 400
@@ -147,7 +149,9 @@ def _train_unigram(words: Counter[str], size: int) -> Tokenizer:
     )
     merges.train_from_iterator(_repeated(words) if len(words) < _FEW_WORDS else sorted(words), trainer)
     used = _scored(_piece_counts(merges, words))
-    return _scored(_most_used(_piece_counts(used, words), size - 1))
+    pieces = _most_used(_piece_counts(used, words), size - 1)
+    pieces |= _whole_words(words, pieces, size - 1 - len(pieces))
+    return _scored(_piece_counts(_scored(pieces), words))
 
 
 def _scored(counts: dict[str, float]) -> Tokenizer:
@@ -166,6 +170,20 @@ def _most_used(counts: dict[str, float], number: int) -> dict[str, float]:
     """All characters, then the pieces that are used most, as many as there is room for."""
     ranked = sorted(counts, key=lambda piece: (len(piece) > 1, -counts[piece], piece))
     return {piece: counts[piece] for piece in ranked[:number]}
+
+
+def _whole_words(words: Counter[str], pieces: Mapping[str, float], number: int) -> dict[str, float]:
+    """The most frequent words that are no piece yet, at most so many; none in scripts without spaces."""
+    frequent = (
+        word
+        for word, count in words.items()
+        if count >= _FEWEST_OF_A_WORD and 1 < len(word) <= _LONGEST_PIECE and word not in pieces
+    )
+    spaced = [
+        word for word in frequent if not (character_table()[code_points(word)] & CLASS == UNSPACED).any()
+    ]
+    ranked = sorted(spaced, key=lambda word: (-words[word], word))
+    return {word: float(words[word]) for word in ranked[:number]}
 
 
 def _piece_counts(tokenizer: Tokenizer, words: Counter[str]) -> dict[str, float]:

@@ -113,7 +113,11 @@ def train_encoder(
     """
     settings = {
         "views": asdict(views.recipe),
-        "loss": {"temperature": loss.temperature, "hardness": loss.hardness},
+        "loss": {
+            "temperature": loss.temperature,
+            "hardness": loss.hardness,
+            "dimensions": list(loss.dimensions),
+        },
     }
     run = Run(
         encoder,
