@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -80,7 +81,10 @@ def test_a_name_that_nobody_has_is_part_of_the_text() -> None:
 def test_reply_to_names_the_answered_text() -> None:
     talk = said(("ann", "First question?"), ("ann", "Second question?"), ("bob", "Yes to the first."))
     talk[2] = replace(talk[2], reply_to="0")
-    assert found(talk) == [("reply", "First question?", "Yes to the first.")]
+    assert found(talk) == [
+        ("continuation", "First question?", "Second question?"),
+        ("reply", "First question?", "Yes to the first."),
+    ]
 
 
 def test_a_reply_to_what_is_not_there_is_a_turn_at_most() -> None:
@@ -88,8 +92,17 @@ def test_a_reply_to_what_is_not_there_is_a_turn_at_most() -> None:
     assert found([talk[0], replace(talk[1], reply_to="missing")]) == [("turn", "A question?", "An answer.")]
 
 
-def test_nobody_turns_to_oneself() -> None:
-    assert found(said(("ann", "One thing."), ("ann", "And another."))) == []
+def test_what_a_speaker_goes_on_with_is_no_turn() -> None:
+    assert found(said(("ann", "One thing."), ("ann", "And another."))) == [
+        ("continuation", "One thing.", "And another.")
+    ]
+
+
+@pytest.mark.parametrize(("between", "expected"), [(4, 1), (5, 0)])
+def test_a_continuation_comes_soon(between: int, expected: int) -> None:
+    others = [(f"other{number}", f"Something else {number}.") for number in range(between)]
+    talk = said(("ann", "One thing."), *others, ("ann", "And another."))
+    assert sum(kind == "continuation" for kind, *_ in found(talk)) == expected
 
 
 def test_adjacent_messages_of_many_speakers_are_no_turns() -> None:

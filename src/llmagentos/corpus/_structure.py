@@ -10,6 +10,7 @@ answered is put in other words than what follows it. No label is needed: the str
 | question | a question marked as such ("Q:", "问：") | its answer |
 | reply | a text of the group | the one that answers it: by `reply_to`, or by a name before it |
 | turn | what one speaker said last | what the next one says, in a group of two |
+| continuation | what a speaker said | what the same one says within five messages |
 """
 
 import re
@@ -23,12 +24,16 @@ from llmagentos.corpus._markup import sections
 
 __all__ = ["PAIR_KINDS", "PairKind", "TextPair", "structural_pairs"]
 
-PairKind = Literal["title", "heading", "question", "reply", "turn"]
+PairKind = Literal["title", "heading", "question", "reply", "turn", "continuation"]
 PAIR_KINDS: tuple[PairKind, ...] = get_args(PairKind)
 
 # In a channel of many speakers an answer comes within so many messages or not at all: of the reply links of
 # an Ubuntu channel 99% are shorter.
 _RECENT_TEXTS = 100
+# Beyond so many messages somebody speaks of something else. On Ubuntu's channel (one seed, 200 steps of 1,024)
+# continuations beside replies left MRR@10 of linked messages at 16.8 and brought 10-NN of Banking77 from 76.8
+# to 78.3.
+_CONTINUED_WITHIN = 5
 # Conversations that are followed at once where they are interleaved.
 _OPEN_GROUPS = 1_000
 _ADDRESSED = re.compile(r"@?([^\s:,>]{2,30})\s?[:,>]\s+")
@@ -127,6 +132,7 @@ class _Conversation:
         match = _ADDRESSED.match(said)
         if match and match[1].casefold() in speakers:
             named, said = match[1].casefold(), said[match.end() :]
+        yield from self._continued(document, said)
         answered = self._answered(document, named)
         if answered is not None:
             yield "reply", answered, said
@@ -135,6 +141,12 @@ class _Conversation:
             if last.speaker != document.speaker or not document.speaker:
                 yield "turn", last_said, said
         self.recent.append((document, said))
+
+    def _continued(self, document: Document, said: str) -> Iterator[tuple[PairKind, str, str]]:
+        for heard, earlier in list(self.recent)[: -_CONTINUED_WITHIN - 1 : -1]:
+            if document.speaker and heard.speaker == document.speaker:
+                yield "continuation", earlier, said
+                return
 
     def _answered(self, document: Document, named: str) -> str | None:
         """What a text answers: the one that it names by its id, or the last one of whom it names."""
