@@ -367,8 +367,8 @@ def _summary(console: "Console", trained: "TrainedModel", *, timed: bool) -> Non
     console.print()
     if trained.trials:
         console.print(
-            f"Views: {trained.trials[0].preset}, which matched texts kept aside best in a short trial "
-            "(lower is better):"
+            f"Views: {trained.trials[0].recipe}; of these they matched texts kept aside best in a short "
+            "trial (lower is better; --set views.preset and views.pairs overrule it):"
         )
         for trial in trained.trials:
             console.print(f"  {trial}", highlight=False, soft_wrap=True)

@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 
-from llmagentos.corpus import Document
+from llmagentos.corpus import Document, structural_pairs
 from llmagentos.encoder import TransformerEncoder
 from llmagentos.loss import NTXentLoss
 from llmagentos.model import EmbeddingModel
 from llmagentos.pipeline import Trial, _probe, _train, train
-from llmagentos.pipeline._probe import RECIPES, choose_views, probe_texts
+from llmagentos.pipeline._probe import candidates, choose_views, matchings, probe_texts
 from llmagentos.training import TrainingConfig, TrainingResult
 from llmagentos.views import Preset, Views, ViewsConfig
 
@@ -44,9 +44,9 @@ def _choose(
     store = make_store(folder / "store", TEXTS, encoder.tokenizer)
     return choose_views(
         encoder,
-        len(store),
-        texts,
-        lambda preset: Views(store, ViewsConfig(preset=preset)),
+        candidates(ViewsConfig(), 0.0, transforms=True),
+        lambda recipe: Views(store, recipe),
+        matchings(texts, structural_pairs(texts)),
         NTXentLoss(0.05),
         replace(CONFIG, max_tokens=max_tokens),
         folder / "probe",
@@ -57,7 +57,7 @@ def _choose(
 def test_the_encoder_is_as_it_was_and_the_best_is_first(encoder: TransformerEncoder, tmp_path: Path) -> None:
     start = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     trials = _choose(encoder, tmp_path, _documents(make_texts(100)[80:]))
-    assert {trial.preset for trial in trials} == set(RECIPES)
+    assert {trial.preset for trial in trials} == {"span", "dropout"}
     assert trials[0].after == min(trial.after for trial in trials)
     assert len({trial.before for trial in trials}) == 1
     assert all(torch.equal(start[name], tensor) for name, tensor in encoder.state_dict().items())
@@ -67,11 +67,18 @@ def test_the_encoder_is_as_it_was_and_the_best_is_first(encoder: TransformerEnco
 def test_before_is_the_cross_entropy_of_finding_the_own_text(
     encoder: TransformerEncoder, tmp_path: Path
 ) -> None:
-    documents = _documents(make_texts(90)[80:])
+    documents = _documents(make_texts(110)[80:])
     model = EmbeddingModel(encoder)
+
+    def cross_entropy(queries: list[str], texts: list[str]) -> float:
+        similarities = model.encode(queries).astype(np.float64) @ model.encode(texts).T / 0.05
+        return float(-np.log(np.exp(similarities.diagonal()) / np.exp(similarities).sum(1)).mean())
+
     titles, texts = ([getattr(one, name) for one in documents] for name in ("title", "text"))
-    similarities = model.encode(titles).astype(np.float64) @ model.encode(texts).T / 0.05
-    expected = -np.log(np.exp(similarities.diagonal()) / np.exp(similarities).sum(1)).mean()
+    cuts = [len(text) // 5 for text in texts]
+    beginnings = [text[:cut] for text, cut in zip(texts, cuts, strict=True)]
+    rests = [text[cut:] for text, cut in zip(texts, cuts, strict=True)]
+    expected = (cross_entropy(titles, texts) + cross_entropy(beginnings, rests)) / 2
     assert _choose(encoder, tmp_path, documents)[0].before == pytest.approx(expected, rel=1e-4)
 
 
@@ -92,15 +99,25 @@ def test_recipes_are_tried_on_as_many_tokens(
     assert 14 <= steps["span"] <= 26
 
 
-def test_without_titles_the_beginning_looks_for_the_rest(encoder: TransformerEncoder, tmp_path: Path) -> None:
-    documents = _documents(make_texts(90)[80:], titled=False)
-    cut = [
-        Document(id=one.id, title=one.text[: len(one.text) // 5], text=one.text[len(one.text) // 5 :])
-        for one in documents
-    ]
-    first, second = (_choose(encoder, tmp_path / name, given)
-                     for name, given in (("a", documents), ("b", cut)))  # fmt: skip
-    assert [trial.after for trial in first] == [trial.after for trial in second]
+def test_few_pairs_are_not_matched() -> None:
+    documents = _documents(make_texts(60))
+    assert len(matchings(documents[:19], structural_pairs(documents))) == 1
+    pairs, halves = matchings(documents[:20], structural_pairs(documents))
+    assert pairs.queries == tuple(one.title for one in documents[:20])
+    assert halves.queries == tuple(one.text[: len(one.text) // 5] for one in documents[:20])
+
+
+@pytest.mark.parametrize(
+    ("settled", "share", "number"),
+    [({}, 0.3, 8), ({}, 0.0, 2), ({"preset": "seed"}, 0.3, 4), ({"pairs": 0.2}, 0.3, 2),
+     ({"preset": "crop", "pairs": 0.0}, 0.3, 1)],
+)  # fmt: skip
+def test_what_the_user_settled_is_in_every_candidate(
+    settled: dict[str, Any], share: float, number: int
+) -> None:
+    found = candidates(ViewsConfig(**settled), share, transforms=True)
+    assert len(found) == number == len({(one.preset, one.pairs) for one in found})
+    assert all(getattr(one, name) == value for one in found for name, value in settled.items())
 
 
 def test_the_texts_kept_aside_do_not_depend_on_the_order() -> None:

@@ -30,9 +30,9 @@ PAIR_KINDS: tuple[PairKind, ...] = get_args(PairKind)
 # In a channel of many speakers an answer comes within so many messages or not at all: of the reply links of
 # an Ubuntu channel 99% are shorter.
 _RECENT_TEXTS = 100
-# Beyond so many messages somebody speaks of something else. On Ubuntu's channel (one seed, 200 steps of 1,024)
-# continuations beside replies left MRR@10 of linked messages at 16.8 and brought 10-NN of Banking77 from 76.8
-# to 78.3.
+# Beyond so many messages somebody speaks of something else. On Ubuntu's channel (one seed, 200 steps of 1,024
+# pairs) continuations beside replies left MRR@10 of linked messages at 16.8 and brought 10-NN of Banking77
+# from 76.8 to 78.3.
 _CONTINUED_WITHIN = 5
 # Conversations that are followed at once where they are interleaved.
 _OPEN_GROUPS = 1_000

@@ -1,6 +1,6 @@
 """What a run trains on: two views of each text, and the pairs of texts that were found beside them."""
 
-from collections.abc import Collection
+from collections.abc import Set
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +30,7 @@ def find_pairs(
     work: Path,
     on_progress: OnProgress,
     *,
-    aside: Collection[str] = (),
+    aside: Set[str] = frozenset(),
 ) -> PairStore | None:
     """The structural pairs of the training texts, found once a run.
 
@@ -57,10 +57,12 @@ def find_pairs(
     def show(progress: StoreProgress) -> None:
         on_progress(Update(stage="pairs", note=f"{progress.num_documents:,} titles and the like"))
 
-    documents = (document for document in corpus.training() if document.text not in aside)
-    found = build_pairs(
-        structural_pairs(documents), store, folder, protect=config.tokens.protect, on_progress=show
+    wanted = (
+        pair
+        for pair in structural_pairs(corpus.training())
+        if not {pair.text, pair.first, pair.second} & aside
     )
+    found = build_pairs(wanted, store, folder, protect=config.tokens.protect, on_progress=show)
     if found is None and config.views.pairs:
         raise InputError(
             f"views.pairs is {config.views.pairs:g}, but no text has a title, headings, questions with "

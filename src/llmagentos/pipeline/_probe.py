@@ -1,9 +1,9 @@
 """Which views suit this text and this encoder: a short trial on text kept aside decides.
 
-Published results conflict by the length of texts, so neither crops nor dropout is assumed (design
-2.6). Each recipe trains the same start on as many tokens, for a run has so much time and not so many
-steps: ten steps of the recipe with the longest views, more of the others. Then texts that no recipe
-trained on are matched, title to body or, without titles, beginning to rest, and the recipe that
+Published results conflict by the length of texts, so neither crops nor dropout nor structural pairs are
+assumed (design 2.6). Each recipe trains the same start on as many tokens, for a run has so much time and not
+so many steps: more steps of the recipes with short views. Then texts that no recipe trained on are matched,
+the first side of their pairs to the second and the beginning of each text to its rest, and the recipe that
 matches them best is taken. No label is used, and none of the held-out texts.
 """
 
@@ -17,8 +17,8 @@ from typing import Final
 import torch
 import xxhash
 
-from llmagentos.corpus import Document
-from llmagentos.encoder import Encoder
+from llmagentos.corpus import Document, TextPair
+from llmagentos.encoder import Encoder, StaticEncoder
 from llmagentos.loss import NTXentLoss
 from llmagentos.model import EmbeddingModel
 from llmagentos.training import (
@@ -28,16 +28,41 @@ from llmagentos.training import (
     batch_at,
     train_encoder,
 )
-from llmagentos.views import Preset, Views
+from llmagentos.views import PairedViews, Preset, Views, ViewsConfig
 
-RECIPES: Final[tuple[Preset, ...]] = ("span", "dropout")
 _NUM_TEXTS: Final = 200
-_STEPS: Final = 10
+_FEWEST_PAIRS: Final = 20
+# Ten steps move a pretrained encoder, and take a minute with MiniLM on two cores; one from nothing has first
+# to learn what words are, and is a thousand times as fast.
+_STEPS, _STEPS_STATIC = 10, 100
 
 
 def usual_preset(*, transforms: bool) -> Preset:
     """The views where nothing was asked for and nothing tried: what a Transformer reads is longer."""
     return "span" if transforms else "crop"
+
+
+def candidates(usual: ViewsConfig, share: float, *, transforms: bool) -> list[ViewsConfig]:
+    """The recipes that are worth a trial.
+
+    Args:
+        usual: what the user has settled, which no candidate changes, and the usual preset where the
+            preset is open.
+        share: usual share of structural pairs, 0 where there are none.
+        transforms: whether the encoder is a Transformer.
+
+    Returns:
+        At least one, the usual one first.
+
+    Example:
+        >>> open_views = ViewsConfig()
+        >>> [(one.preset, one.pairs) for one in candidates(open_views, 0.3, transforms=False)]
+        [('crop', 0.3), ('crop', 0.0), ('crop', 0.7), ('crop', 1.0)]
+    """
+    open_presets: list[Preset] = ["span", "dropout"] if transforms else ["crop"]
+    presets = [usual.preset] if usual.preset else open_presets
+    shares = [usual.pairs] if usual.pairs is not None else [share, 0.0, 0.7, 1.0] if share else [0.0]
+    return [replace(usual, preset=preset, pairs=pairs) for preset in presets for pairs in shares]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,18 +71,35 @@ class Trial:
 
     Attributes:
         preset: of `ViewsConfig`.
+        pairs: share of structural pairs.
         before: cross-entropy of picking each query's own text among all probe texts, with the
-            encoder as it came, nats; log(number of texts) at chance, lower is better.
+            encoder as it came, nats; log(number of texts) at chance, lower is better. The mean over
+            pairs and beginnings.
         after: the same after the trial.
     """
 
     preset: Preset
+    pairs: float
     before: float
     after: float
 
+    @property
+    def recipe(self) -> str:
+        """What was tried, in a few words."""
+        pairs = f", {100 * self.pairs:.0f}% structural pairs" if self.pairs else ""
+        return f"{self.preset}{pairs}"
+
     def __str__(self) -> str:
         """One line for a person."""
-        return f"{self.preset}: cross-entropy {self.before:.4f} -> {self.after:.4f}"
+        return f"{self.recipe}: cross-entropy {self.before:.4f} -> {self.after:.4f}"
+
+
+@dataclass(frozen=True, slots=True)
+class Matching:
+    """Queries, each with the text that belongs to it."""
+
+    queries: tuple[str, ...]
+    texts: tuple[str, ...]
 
 
 def probe_texts(documents: Iterable[Document]) -> list[Document]:
@@ -72,11 +114,31 @@ def probe_texts(documents: Iterable[Document]) -> list[Document]:
     return heapq.nsmallest(_NUM_TEXTS, documents, key=lambda d: xxhash.xxh3_64_intdigest(d.text.encode()))
 
 
+def matchings(texts: Sequence[Document], pairs: Iterable[TextPair]) -> list[Matching]:
+    """What the texts kept aside are matched by.
+
+    Args:
+        texts: from `probe_texts`.
+        pairs: structural pairs of any texts; those are taken whose text is kept aside, one a text.
+
+    Returns:
+        Their pairs, if there are 20 at least, and the first fifth of each text with its rest.
+    """
+    aside = {document.text for document in texts}
+    own = {pair.text: pair for pair in pairs if pair.text in aside}
+    found = []
+    if len(own) >= _FEWEST_PAIRS:
+        sides = [(pair.first, pair.second) for pair in own.values()]
+        found.append(Matching(*map(tuple, zip(*sides, strict=True))))
+    halves = [_beginning_and_rest(document.text) for document in texts]
+    return [*found, Matching(*map(tuple, zip(*halves, strict=True)))]
+
+
 def choose_views(
     encoder: Encoder,
-    num_texts: int,
-    texts: Sequence[Document],
-    views_of: Callable[[Preset], Views],
+    recipes: Sequence[ViewsConfig],
+    items_of: Callable[[ViewsConfig], Views | PairedViews],
+    matched: Sequence[Matching],
     loss: NTXentLoss,
     config: ResolvedTrainingConfig,
     folder: Path,
@@ -87,9 +149,9 @@ def choose_views(
 
     Args:
         encoder: the start; as it was when this returns.
-        num_texts: what is trained on, without `texts`.
-        texts: from `probe_texts`.
-        views_of: makes the views of a preset.
+        recipes: from `candidates`.
+        items_of: makes the items of a recipe, without any text that is matched.
+        matched: from `matchings`.
         loss: of the run.
         config: of the run; the trials take a quarter of its batch, to leave time for the run itself.
         folder: for the trials' own files; removed.
@@ -100,41 +162,47 @@ def choose_views(
     """
     start = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     brief = replace(config, batch_size=max(2, config.batch_size // 4))
-    before = _matching_cross_entropy(encoder, texts, loss.temperature, config)
-    recipes = {preset: views_of(preset) for preset in RECIPES}
-    step_tokens = {preset: _tokens_of_a_step(views, num_texts, brief) for preset, views in recipes.items()}
+    usual = _STEPS_STATIC if isinstance(encoder, StaticEncoder) else _STEPS
+    before = _cross_entropy(encoder, matched, loss.temperature, config)
+    items = [items_of(recipe) for recipe in recipes]
+    step_tokens = [_tokens_of_a_step(one, brief) for one in items]
     trials: list[Trial] = []
-    for preset, views in recipes.items():
-        steps = round(_STEPS * max(step_tokens.values()) / step_tokens[preset])
-        train_encoder(encoder, views, num_texts, loss, brief, Budget(steps=steps), folder)
-        after = _matching_cross_entropy(encoder, texts, loss.temperature, config)
-        trials.append(Trial(preset=preset, before=before, after=after))
+    for recipe, one, tokens in zip(recipes, items, step_tokens, strict=True):
+        steps = round(usual * max(step_tokens) / tokens)
+        train_encoder(encoder, one, len(one), loss, brief, Budget(steps=steps), folder)
+        after = _cross_entropy(encoder, matched, loss.temperature, config)
+        trials.append(
+            Trial(preset=recipe.preset or "crop", pairs=recipe.pairs or 0.0, before=before, after=after)
+        )
         on_trial(trials[-1])
         encoder.load_state_dict(start)
         shutil.rmtree(folder)
     return sorted(trials, key=lambda trial: trial.after)
 
 
-def _tokens_of_a_step(views: Views, num_texts: int, config: ResolvedTrainingConfig) -> int:
+def _tokens_of_a_step(items: Views | PairedViews, config: ResolvedTrainingConfig) -> int:
     """Tokens of both views in the first batch of a run."""
-    _, indices = batch_at(0, batch_size=min(config.batch_size, num_texts), size=num_texts, seed=config.seed)
-    pairs = views.views(indices, seed=config.seed, epoch=0, max_tokens=config.max_tokens)
+    size = len(items)
+    _, indices = batch_at(0, batch_size=min(config.batch_size, size), size=size, seed=config.seed)
+    pairs = items.views(indices, seed=config.seed, epoch=0, max_tokens=config.max_tokens)
     return len(pairs.a.tokens) + len(pairs.b.tokens)
 
 
-def _matching_cross_entropy(
-    encoder: Encoder, texts: Sequence[Document], temperature: float, config: ResolvedTrainingConfig
+def _cross_entropy(
+    encoder: Encoder, matched: Sequence[Matching], temperature: float, config: ResolvedTrainingConfig
 ) -> float:
+    """Mean over the matchings of the cross-entropy of finding the own text."""
     model = EmbeddingModel(encoder)
-    queries, bodies = zip(*map(_query_and_body, texts), strict=True)
-    with autocast_to(config.precision, encoder.device):
-        similarities = torch.from_numpy(model.encode(queries) @ model.encode(bodies).T)
-    return torch.nn.functional.cross_entropy(similarities / temperature, torch.arange(len(texts))).item()
+    found = []
+    for one in matched:
+        with autocast_to(config.precision, encoder.device):
+            similarities = torch.from_numpy(model.encode(one.queries) @ model.encode(one.texts).T)
+        own = torch.arange(len(one.texts))
+        found.append(torch.nn.functional.cross_entropy(similarities / temperature, own).item())
+    return sum(found) / len(found)
 
 
-def _query_and_body(document: Document) -> tuple[str, str]:
-    """Title and text; without a title the first fifth of the text and the rest."""
-    if document.title:
-        return document.title, document.text
-    cut = max(1, len(document.text) // 5)
-    return document.text[:cut], document.text[cut:]
+def _beginning_and_rest(text: str) -> tuple[str, str]:
+    """The first fifth of the text and the rest."""
+    cut = max(1, len(text) // 5)
+    return text[:cut], text[cut:]

@@ -131,7 +131,7 @@ def _titles(story: Story) -> str:
             "its title is what it was trained for."
         )
     if story.trials:
-        return "Titles were not trained on; those of 200 texts kept aside chose between two kinds of views."
+        return "Titles were not trained on; those of 200 texts kept aside chose among kinds of views."
     return "Titles were not used in training; the texts alone were."
 
 

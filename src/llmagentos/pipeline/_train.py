@@ -6,7 +6,7 @@ inputs -> corpus -> tokens -> views -> encoder -> loss -> training -> model -> e
 import json
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,6 +19,7 @@ from llmagentos.corpus import (
     Skipped,
     build_corpus,
     harvest_python_docs,
+    structural_pairs,
     write_whole,
 )
 from llmagentos.encoder import Encoder, StaticEncoder, load_encoder, memory_for
@@ -29,7 +30,7 @@ from llmagentos.model import EmbeddingModel, export_model
 from llmagentos.pipeline._along import tell_others, train_along
 from llmagentos.pipeline._heldout import heldout_task
 from llmagentos.pipeline._items import find_pairs, items_of, share_of
-from llmagentos.pipeline._probe import Trial, choose_views, probe_texts, usual_preset
+from llmagentos.pipeline._probe import Trial, candidates, choose_views, matchings, probe_texts, usual_preset
 from llmagentos.pipeline._progress import OnProgress, Update, silent
 from llmagentos.pipeline._related_words import related_words_for
 from llmagentos.pipeline._report import (
@@ -54,13 +55,15 @@ from llmagentos.training import (
     prepare_encoder,
     train_encoder,
 )
-from llmagentos.views import Views, ViewsConfig
+from llmagentos.views import PairedViews, Views, ViewsConfig
 
 # What the map, the neighbours and the files of the report take beyond the embedding of their texts.
 _REPORT_SECONDS = 20.0
 _FEWEST_TO_PROBE = 2_000
 # A trial of MiniLM takes a minute on two cores.
 _FEWEST_MINUTES_TO_PROBE = 5.0
+# ... of a static encoder ten seconds.
+_FEWEST_MINUTES_TO_PROBE_STATIC = 3.0
 # The number of steps is fixed early, and a machine that others share slows down later: two runs of ten
 # minutes took 10.3 and 10.8.
 _SHARE_OF_TIME = 0.94
@@ -123,8 +126,8 @@ def train(
         if pretrained is not None:  # refused before all the text is read, if it cannot be
             prepare_encoder(pretrained, training)
         config = replace(config, training=TrainingConfig(**asdict(training)))
-        is_long = minutes is None or minutes >= _FEWEST_MINUTES_TO_PROBE
-        may_try = decided(work, "trial of views", transforms and is_long)
+        fewest = _FEWEST_MINUTES_TO_PROBE if transforms else _FEWEST_MINUTES_TO_PROBE_STATIC
+        may_try = decided(work, "trial of views", minutes is None or minutes >= fewest)
         # Beside the section of the same name, which has the settings of new encoders.
         started_with = {"inputs": _names(inputs), "--encoder": encoder, "trial of views": may_try}
         remember_settings(work, {**started_with, **_kept(config).sections()})
@@ -139,11 +142,25 @@ def train(
         usual = replace(config.views, preset=config.views.preset or usual_preset(transforms=transforms))
         related = related_words_for(usual.resolved(), store, work)
         model = pretrained or new_static(store, config).to(device)
-        trials = _trials(model, store, related, probed, loss, config, training, work, on_progress)
-        chosen = replace(config.views, preset=trials[0].preset) if trials else usual
         aside = {document.text for document in probed}
         pairs = find_pairs(corpus, store, config, work, on_progress, aside=aside)
-        items = items_of(store, replace(chosen, pairs=share_of(pairs, chosen)), work, related)
+        share = share_of(pairs, config.views)
+        recipes = candidates(config.views, share, transforms=transforms)
+        trials = _trials(
+            model,
+            recipes,
+            lambda recipe: items_of(store, recipe, work, related),
+            probed,
+            corpus,
+            loss,
+            training,
+            work,
+            on_progress,
+        )
+        chosen = replace(usual, pairs=share)
+        if trials:
+            chosen = replace(config.views, preset=trials[0].preset, pairs=trials[0].pairs)
+        items = items_of(store, chosen, work, related)
         # What is still open now is chosen alike every time: the size of the vocabulary, by the script.
         config = replace(
             config, views=ViewsConfig(**asdict(items.recipe)), training=TrainingConfig(**asdict(training))
@@ -238,7 +255,8 @@ def _corpus(
 
 def _probed_texts(corpus: Corpus, config: Config) -> list[Document]:
     """Texts that decide between recipes; none where the user has decided, or text is too scarce."""
-    if config.views.preset is not None or corpus.num_training < _FEWEST_TO_PROBE:
+    settled = config.views.preset is not None and config.views.pairs is not None
+    if settled or corpus.num_training < _FEWEST_TO_PROBE:
         return []
     return probe_texts(corpus.training())
 
@@ -279,11 +297,11 @@ def _tokens(
 
 def _trials(
     model: Encoder,
-    store: TokenStore,
-    related: dict[str, list[str]] | None,
+    recipes: Sequence[ViewsConfig],
+    items: Callable[[ViewsConfig], Views | PairedViews],
     probed: Sequence[Document],
+    corpus: Corpus,
     loss: NTXentLoss,
-    config: Config,
     training: ResolvedTrainingConfig,
     work: Path,
     on_progress: OnProgress,
@@ -293,13 +311,13 @@ def _trials(
     if path.exists():  # from the run that is resumed
         with suppress(ValueError, TypeError):  # a damaged one is made again
             return [Trial(**values) for values in json.loads(path.read_text(encoding="utf-8"))]
-    if not probed:
+    if not probed or len(recipes) < 2:
         return []
     trials = choose_views(
         model,
-        len(store),
-        probed,
-        lambda preset: Views(store, replace(config.views, preset=preset), related=related),
+        recipes,
+        items,
+        matchings(probed, structural_pairs(corpus.training())),
         loss,
         training,
         work / "probe",
