@@ -57,9 +57,9 @@ def arxiv_split(
 
 
 def arxiv_tasks(papers: Sequence[Paper], each: int) -> dict[str, Task]:
-    """The four tasks of one half; half of its papers, in their order, are also asked without title words."""
+    """The four tasks of one half."""
     pairs = [(paper["title"], paper["text"]) for paper in papers]
-    untitled = [(title, without_words(text, title)) for title, text in pairs[: len(pairs) // 2]]
+    untitled = [(title, without_words(text, title)) for title, text in pairs]
     return {
         "arxiv-knn": categories(papers, each),
         "arxiv-title": retrieval("title -> abstract", pairs),

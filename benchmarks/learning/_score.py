@@ -74,7 +74,8 @@ def _score(method: Method, task: Task) -> Scored:
     if isinstance(task, NeighbourTask):
         similarities = np.array(method.similarities(task.texts, task.texts))
         np.fill_diagonal(similarities, -np.inf)
-        return Scored(_hits(vote(similarities, task.labels), task.labels))
+        others = min(NEIGHBOURS, len(task.texts) - 1)  # itself comes last, and must not vote
+        return Scored(_hits(vote(similarities, task.labels, others), task.labels))
     assert isinstance(method, ByVectors), "pairs and labels need vectors"
     if isinstance(task, STSTask):
         return Scored(method.of_pairs(task.left, task.right).astype(np.float64), np.array(task.gold))

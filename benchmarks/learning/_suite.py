@@ -75,7 +75,7 @@ def intents(half: Half) -> dict[str, LabelledTask]:
         for suffix, way in (("knn", "neighbours"), ("five", "few"), ("all", "all")):
             found[f"{name}-{suffix}"] = LabelledTask(
                 name=f"{name}, {way}",
-                way=way,  # type: ignore[arg-type]  # of a tuple of literals mypy keeps str only
+                way=way,  # type: ignore[arg-type]  # of the tuples mypy keeps str only
                 train_labels=tuple(label for label, _ in rows),
                 train_texts=tuple(text for _, text in rows),
                 labels=tuple(label for label, _ in tested),
