@@ -66,8 +66,8 @@ class Tfidf:
     Examples:
         >>> rows = Tfidf(["a red cat", "a red dog"]).vectors(["red cat", "red"])
         >>> (rows @ rows.T).toarray().round(3)
-        array([[1.   , 0.58 ],
-               [0.58 , 1.   ]])
+        array([[1.  , 0.58],
+               [0.58, 1.  ]])
     """
 
     def __init__(self, corpus: Iterable[str], analyzer: Literal["word", "char"] = "word") -> None:
