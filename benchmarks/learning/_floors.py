@@ -6,7 +6,7 @@ from benchmarks._texts import read_rows
 from benchmarks.learning._methods import Bm25, ByVectors, of_model, of_words
 from benchmarks.learning._score import Scored, score, svm_floor
 from benchmarks.learning._split import Half, Task, ToolTask
-from benchmarks.learning._suite import CHINESE, arxiv, intents, irc, metatool, sentences
+from benchmarks.learning._suite import CHINESE, STS_ZH, arxiv, intents, irc, metatool, sentences
 from llmagentos.evaluation import Difference, Interval, STSTask
 from llmagentos.evaluation._floors import floors as floors_of_task
 
@@ -25,10 +25,11 @@ def floors(half: Half, *, with_minilm: bool) -> dict[str, float]:
         own = split.tasks[half]
         words = of_words(row["text"] for row in split.training)
         abstracts = abstracts or words
-        found |= named("bm25", score(Bm25(), own)) | named("tfidf", score(words, own))
+        ranked = score(Bm25(), own)
+        found |= named("bm25", ranked) | named("tfidf", score(words, own))
         found |= {f"{source}, near-duplicates removed": split.removed[half]}
         found |= {f"{source}, rows to train on": len(split.training)}
-        found |= {f"{name}, items": len(one.values) for name, one in score(Bm25(), own).items()}
+        found |= {f"{name}, items": len(one.values) for name, one in ranked.items()}
         tasks |= own
     assert abstracts is not None
     english, *chinese = sentences(half).items()
@@ -82,7 +83,7 @@ def overlaps(name: str, task: STSTask) -> dict[str, float]:
     for floor in floors_of_task(task):
         sample = floor.samples["spearman"]
         one = Scored(sample.values, sample.gold)
-        if floor.label == CHARACTERS:
+        if name in STS_ZH and floor.label == CHARACTERS:
             found |= named("jaccard", {name: one})
         else:
             found[f"{name}, {floor.label} of the sentences"] = one.value
