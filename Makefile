@@ -6,6 +6,7 @@
 #   make bench-path [QUICK=1] [ONLY=x]  measure what the README states; one JSON line a figure
 #   make bench-views [QUICK=1] [ONLY=x] measure the views beside other libraries, and what each teaches
 #   make bench-training [QUICK=1] [ONLY=x]  measure training beside sentence-transformers
+#   make bench-learning [QUICK=1] [ONLY=x]  measure what is learned, where word overlap alone does not win
 #   make golden-compare REF=commit      training is bit for bit what it was at that commit
 #   make documents                      rewrite the parts of docs/ that the code already says
 #   make clean                          remove the environment and every cache
@@ -23,7 +24,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check install $(PIP_ARGS) -c c
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check style types layers doctests commands bench-path bench-views bench-training golden-compare documents clean
+.PHONY: help demo test check style types layers doctests commands bench-path bench-views bench-training bench-learning golden-compare documents clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -72,6 +73,9 @@ bench-views: .venv/installed
 
 bench-training: .venv/installed
 	$(BIN)/python -m benchmarks.training $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+
+bench-learning: .venv/installed
+	$(BIN)/python -m benchmarks.learning $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 golden-compare: .venv/installed
 	$(BIN)/python -m tools.golden_compare $(REF)

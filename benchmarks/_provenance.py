@@ -13,6 +13,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 DATA = ROOT.parent / "shared" / "data"
 JUDGE = DATA.parent / "score.py"
+SHARED = ("_command.py", "_stores.py", "_tasks.py", "_texts.py")  # what suites import beside their own
 PACKAGES = (
     "torch",
     "transformers",
@@ -45,8 +46,8 @@ def data_hash(name: str) -> str:
 def code_hash(suite: Path, unit: str, others: Collection[str]) -> str:
     """The hash of the package, the judge and the suite's file less its other units, comments and bars.
 
-    Where the suite is a folder, also of what it imports: the files in it whose names begin with `_`, and
-    `_texts.py` and `_stores.py` beside it.
+    Also of what it imports: the files of `SHARED`, and where the suite is a folder, the files in it whose
+    names begin with `_`.
     """
     sources = sorted((ROOT / "src" / "llmagentos").rglob("*.py"))
     tree = ast.parse(suite.read_text(encoding="utf-8"))
@@ -58,8 +59,8 @@ def code_hash(suite: Path, unit: str, others: Collection[str]) -> str:
     judge = [_sha256(JUDGE)] if JUDGE.exists() else []
     package = [f"{path.relative_to(ROOT)}:{_sha256(path)}" for path in sources]
     parts = sorted(set(suite.parent.glob("_*.py")) - {suite}) if suite.name == "__main__.py" else []
-    beside = [suite.parent.parent / name for name in ("_texts.py", "_stores.py")] if parts else []
-    parts += [path for path in beside if path.exists()]
+    folder = suite.parent.parent if suite.name == "__main__.py" else suite.parent
+    parts += [folder / name for name in SHARED if (folder / name).exists()]
     own = [f"{path.name}:{_sha256(path)}" for path in parts]
     return _combined([*package, *judge, *own, ast.dump(tree)])
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks._command import llmagentos, steps, train
 from benchmarks._figures import Configuration, Figure, Suite
 from benchmarks._provenance import JUDGE, data_path
 
@@ -35,19 +36,6 @@ CHINESE = (
 STSB = "eval/sts_en/STSB-test.tsv"
 STSB_ZH = "eval/sts_zh/stsb-zh-dev.tsv"
 LCQMC = "eval/sts_zh/lcqmc-dev.tsv"
-
-
-def llmagentos(*arguments: str | Path, **options: Any) -> "subprocess.CompletedProcess[str]":
-    """Run the command line as a user does."""
-    command = [sys.executable, "-m", "llmagentos", *map(str, arguments)]
-    return subprocess.run(command, text=True, stdin=subprocess.DEVNULL, **options)
-
-
-def train(inputs: Sequence[str], out: Path, *options: str) -> float:
-    """Train with the command line; the minutes that the whole command took."""
-    began = time.monotonic()
-    llmagentos("train", *(data_path(name) for name in inputs), "--out", out, *options, check=True)
-    return (time.monotonic() - began) / 60
 
 
 def judge(model: str | Path, tasks: Sequence[str | Path], folder: Path) -> list[dict[str, float]]:
@@ -310,16 +298,6 @@ def arxiv_options(seed: int, configuration: Configuration) -> list[str]:
 def mrr(row: dict[str, Any]) -> float:
     """MRR@10 x 100 of one line of a report."""
     return float(next(score["value"] for score in row["scores"] if score["metric"] == "mrr@10"))
-
-
-def steps(out: Path) -> dict[str, float]:
-    """How far a run came."""
-    last = json.loads((out / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])
-    return {
-        "steps": last["step"],
-        "texts per second": last["texts_per_second"],
-        "training seconds": last["seconds"],
-    }
 
 
 if __name__ == "__main__":

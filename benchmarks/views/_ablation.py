@@ -15,15 +15,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-import zstandard
 
 from benchmarks._figures import Configuration, Figure
-from benchmarks._provenance import data_path
-from benchmarks._texts import hashed, read_rows
-from benchmarks.views._data import documents, smallest
+from benchmarks._tasks import retrieval, sts
+from benchmarks._texts import hashed, read_lines, read_rows, smallest
+from benchmarks.views._data import documents
 from llmagentos.corpus import CorpusConfig, Document, clean_document, cut_document
 from llmagentos.encoder import StaticEncoder
-from llmagentos.evaluation import RetrievalTask, STSTask, evaluate, load_task
+from llmagentos.evaluation import RetrievalTask, STSTask, evaluate
 from llmagentos.loss import NTXentLoss
 from llmagentos.model import EmbeddingModel
 from llmagentos.tokens import TokensConfig, TokenStore, build_store, train_tokenizer
@@ -212,7 +211,7 @@ def chinese(number: int) -> Corpus:
     aside, texts = pool[:2_000], pool[2_000:][:number]
     pairs = [(text[: len(text) // 5], text[len(text) // 5 :]) for text in (part.text for part in aside)]
     tasks: dict[str, Task] = {"mrr": retrieval("texts kept aside", pairs)}
-    return Corpus(texts, tasks | {"sts": sts(STSB_ZH, odd=True), "lcqmc": sts(LCQMC, odd=True)})
+    return Corpus(texts, tasks | {"sts": sts(STSB_ZH, "odd"), "lcqmc": sts(LCQMC, "odd")})
 
 
 def irc(number: int) -> Corpus:
@@ -222,7 +221,7 @@ def irc(number: int) -> Corpus:
     said = {(row["log"], str(row["line"])): row["text"] for row in rows}
     pairs: dict[tuple[str, str], tuple[str, str]] = {}
     taken: set[tuple[str, str]] = set()
-    for link in sorted(_reply_links(links), key=hashed):
+    for link in sorted(list(read_lines(links))[1:], key=hashed):
         log, message, reply = link.split("\t")  # the column reply_to holds the later line
         ends = (log, message), (log, reply)
         fits = message != reply and hashed(link) % 2 == 0 and not taken & set(ends)
@@ -241,35 +240,6 @@ def irc(number: int) -> Corpus:
     return Corpus(documents(texts), tasks)
 
 
-def retrieval(name: str, pairs: Sequence[tuple[str, str]]) -> RetrievalTask:
-    """Find the second of each pair by the first, among all seconds."""
-    ids = tuple(map(str, range(len(pairs))))
-    return RetrievalTask(
-        name=name,
-        source="-",
-        queries=tuple(query for query, _ in pairs),
-        documents=tuple(text for _, text in pairs),
-        document_ids=ids,
-        relevant=tuple({one: 1} for one in ids),
-        primary="mrr@10",
-    )
-
-
-def sts(name: str, *, odd: bool = False) -> STSTask:
-    """Sentence pairs of a file; only its odd data rows (the first, third, ...) where the others report."""
-    task = load_task(data_path(name))
-    assert isinstance(task, STSTask)
-    if not odd:
-        return task
-    return STSTask(
-        name=f"{task.name}, odd rows",
-        source=task.source,
-        left=task.left[::2],
-        right=task.right[::2],
-        gold=task.gold[::2],
-    )
-
-
 def texts_of(task: Task) -> tuple[str, ...]:
     """All texts of a task."""
     return task.left + task.right if isinstance(task, STSTask) else task.queries + task.documents
@@ -284,11 +254,6 @@ def _cut(name: str) -> list[Document]:
         )
         found += [part for part in cut_document(document, CorpusConfig()) if isinstance(part, Document)]
     return sorted(found, key=lambda part: hashed(part.id))
-
-
-def _reply_links(name: str) -> list[str]:
-    with zstandard.open(data_path(name), "rt", encoding="utf-8") as lines:
-        return [line.rstrip("\n") for line in lines][1:]
 
 
 def _new_encoder(store: TokenStore, seed: int) -> StaticEncoder:

@@ -3,12 +3,8 @@
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
-import zstandard
-
-from benchmarks._provenance import data_path
-from benchmarks._texts import hashed, read_rows
+from benchmarks._texts import hashed, read_lines, read_rows
 from llmagentos.corpus import Document
 
 TECHDOCS = tuple(f"corpus/techdocs/{name}.jsonl.zst" for name in ("eips", "peps", "powershell", "rust-rfcs"))
@@ -46,9 +42,8 @@ def documents(texts: Iterable[str]) -> list[Document]:
 
 def synonym_rows() -> list[tuple[str, str, list[str]]]:
     """Word, part of speech and synonyms of Open English WordNet."""
-    with zstandard.open(data_path(SYNONYMS), "rt", encoding="utf-8") as lines:
-        fields = (line.rstrip("\n").split("\t") for line in lines)
-        return [(word, speech, others.split("|")) for word, speech, others in fields]
+    fields = (line.split("\t") for line in read_lines(SYNONYMS))
+    return [(word, speech, others.split("|")) for word, speech, others in fields]
 
 
 def write_synonyms(path: Path) -> Path:
@@ -57,11 +52,6 @@ def write_synonyms(path: Path) -> Path:
         "".join(f"{word}\t{'|'.join(others)}\n" for word, _, others in synonym_rows()), encoding="utf-8"
     )
     return path
-
-
-def smallest(rows: Iterable[dict[str, Any]], key: str, number: int) -> list[dict[str, Any]]:
-    """The rows whose ids have the smallest hashes."""
-    return sorted(rows, key=lambda row: hashed(str(row[key])))[:number]
 
 
 def mean_words(texts: Sequence[str]) -> float:

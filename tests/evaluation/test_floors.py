@@ -30,12 +30,12 @@ def test_the_stated_classification_floors(shared: Path, name: str, expected: flo
     from sklearn.pipeline import make_pipeline
     from sklearn.svm import LinearSVC
 
-    from llmagentos.evaluation._floors import _tfidf
+    from llmagentos.evaluation._floors import tfidf_vectorizer
 
     folder = shared / "data" / "eval" / name
     train, test = load_task(folder / "train.tsv"), load_task(folder / "test.tsv")
     assert isinstance(train, ClassificationTask) and isinstance(test, ClassificationTask)
-    fitted = make_pipeline(_tfidf({"ngram_range": (1, 2)}), LinearSVC(random_state=0))
+    fitted = make_pipeline(tfidf_vectorizer({"ngram_range": (1, 2)}), LinearSVC(random_state=0))
     fitted.fit(train.texts, train.labels)
     hits = fitted.predict(test.texts) == np.array(test.labels)
     assert 100 * hits.mean() == pytest.approx(expected, abs=0.06)

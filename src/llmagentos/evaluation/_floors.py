@@ -87,18 +87,12 @@ def character_bigrams(text: str) -> list[str]:
 
 
 def _retrieval_floors(task: RetrievalTask) -> Iterator[Floor]:
-    import bm25s
-
-    def words(texts: Sequence[str]) -> list[list[str]]:
-        tokens: list[list[str]] = bm25s.tokenize(list(texts), return_ids=False, show_progress=False)
-        return tokens
-
     def bigrams(texts: Sequence[str]) -> list[list[str]]:
         return [character_bigrams(text) for text in texts]
 
     common: dict[str, Setting] = {"method": "lucene", "k1": 1.5, "b": 0.75, "bm25s": version("bm25s")}
     settings = {"tokenizer": r"\b\w\w+\b, lower case", "stop_words": "english", "stemmer": None, **common}
-    yield from _bm25(task, "BM25", words, settings)
+    yield from _bm25(task, "BM25", bm25_words, settings)
     spaceless = is_spaceless(task.documents)
     if spaceless:
         settings = {"tokenizer": "character bigrams", "stop_words": None, "stemmer": None, **common}
@@ -116,27 +110,52 @@ def _bm25(
     settings: Mapping[str, Setting],
 ) -> Iterator[Floor]:
     """BM25 with that tokenizer, or nothing where no document has a word."""
+    documents, queries = tokenize(task.documents), tokenize(task.queries)
+    if any(documents):
+        ranked = _ranked(bm25_scores(queries, documents))
+        yield Floor(label, retrieval_samples(task, ranked), settings)
+
+
+def bm25_words(texts: Sequence[str]) -> list[list[str]]:
+    """The words of each text as bm25s finds them: two characters or more, lower case, no English stop words.
+
+    Examples:
+        >>> bm25_words(["The cat of C"])
+        [['cat']]
+    """
     import bm25s
 
-    documents, queries = tokenize(task.documents), tokenize(task.queries)
-    if not any(documents):
-        return
+    tokens: list[list[str]] = bm25s.tokenize(list(texts), return_ids=False, show_progress=False)
+    return tokens
+
+
+def bm25_scores(queries: Sequence[list[str]], documents: Sequence[list[str]]) -> Iterator[Scores]:
+    """BM25 (k1 = 1.5, b = 0.75, Lucene's form) in blocks of shape (some queries, documents), float32.
+
+    Args:
+        queries: words; a query without words scores 0 everywhere.
+        documents: words; at least one document has some.
+
+    Source: Robertson and Zaragoza, The Probabilistic Relevance Framework (2009).
+
+    Examples:
+        >>> next(bm25_scores([["cat"]], [["cat"], ["dog"]])).argmax()
+        np.int64(0)
+    """
+    import bm25s
+
     index = bm25s.BM25(k1=1.5, b=0.75, method="lucene")
     index.index(documents, show_progress=False)
-
-    def blocks() -> Iterator[Scores]:
-        for rows in _row_blocks(len(queries), len(documents)):
-            block = np.zeros((len(rows), len(documents)), dtype=np.float32)
-            for row, query in zip(block, (queries[i] for i in rows), strict=True):
-                if query:
-                    row[:] = index.get_scores(query)
-            yield block
-
-    yield Floor(label, retrieval_samples(task, _ranked(blocks())), settings)
+    for rows in _row_blocks(len(queries), len(documents)):
+        block = np.zeros((len(rows), len(documents)), dtype=np.float32)
+        for row, query in zip(block, (queries[i] for i in rows), strict=True):
+            if query:
+                row[:] = index.get_scores(query)
+        yield block
 
 
 def _tfidf_ranking(task: RetrievalTask, label: str, options: Mapping[str, Any]) -> Floor:
-    vectorizer = _tfidf(options).fit(task.documents)
+    vectorizer = tfidf_vectorizer(options).fit(task.documents)
     queries, documents = vectorizer.transform(task.queries), vectorizer.transform(task.documents)
     blocks = (
         (queries[rows] @ documents.T).toarray()
@@ -174,7 +193,7 @@ def _sts_floors(task: STSTask) -> Iterator[Floor]:
 
 
 def _tfidf_cosine(task: STSTask, label: str, options: Mapping[str, Any]) -> Floor:
-    vectorizer = _tfidf(options).fit(task.left + task.right)
+    vectorizer = tfidf_vectorizer(options).fit(task.left + task.right)
     left, right = vectorizer.transform(task.left), vectorizer.transform(task.right)
     cosines = np.asarray(left.multiply(right).sum(axis=1)).ravel()
     return Floor(label, sts_samples(task, cosines), _tfidf_settings(options, "the evaluation sentences"))
@@ -197,9 +216,9 @@ def _svm(task: ClassificationTask, label: str, options: Mapping[str, Any]) -> Fl
     from sklearn.preprocessing import Normalizer
     from sklearn.svm import LinearSVC
 
-    classifier = make_pipeline(_tfidf(options), LinearSVC(random_state=0))
+    classifier = make_pipeline(tfidf_vectorizer(options), LinearSVC(random_state=0))
     hits = fold_hits(task, classifier, np.array(task.texts, dtype=object))
-    features = _tfidf(options).fit_transform(task.texts)
+    features = tfidf_vectorizer(options).fit_transform(task.texts)
     dimensions = min(_LSA_DIMENSIONS, features.shape[1] - 1, features.shape[0] - 1)
     if dimensions >= 1:
         features = make_pipeline(TruncatedSVD(dimensions, random_state=0), Normalizer()).fit_transform(
@@ -224,7 +243,8 @@ def _if_words(build: Callable[[], Floor]) -> Iterator[Floor]:
         yield floor
 
 
-def _tfidf(options: Mapping[str, Any]) -> Any:
+def tfidf_vectorizer(options: Mapping[str, Any]) -> Any:
+    """TF-IDF with 1 + log of the count, and these options of scikit-learn."""
     from sklearn.feature_extraction.text import TfidfVectorizer
 
     return TfidfVectorizer(sublinear_tf=True, **options)

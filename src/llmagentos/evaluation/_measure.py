@@ -41,7 +41,7 @@ def measure(model: Encodes, task: Task, label: str) -> dict[str, Sample]:
         return sts_samples(task, (left * right).sum(axis=1))
     vectors = unit_vectors(model, task.texts, label)
     return classification_samples(
-        task, fold_hits(task, _logistic_regression(), vectors), clusters(task, vectors)
+        task, fold_hits(task, logistic_regression(), vectors), clusters(task, vectors)
     )
 
 
@@ -122,7 +122,8 @@ def clusters(task: ClassificationTask, features: Any) -> Ints:
     return np.asarray(found, dtype=np.int64)
 
 
-def _logistic_regression() -> Any:
+def logistic_regression() -> Any:
+    """The classifier of frozen vectors, unfitted."""
     from sklearn.linear_model import LogisticRegression
 
     return LogisticRegression(C=10, max_iter=1000)
