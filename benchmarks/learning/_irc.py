@@ -84,5 +84,5 @@ def _training_row(row: dict[str, Any]) -> dict[str, str]:
         "text": row["text"],
         "group": row["log"],
         "time": f"{row['log'][:10]} {row['time']}",
-        "nick": row["nick"],
+        "speaker": row["nick"],
     }

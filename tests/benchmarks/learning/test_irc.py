@@ -37,7 +37,7 @@ def test_a_message_is_in_one_pair_of_one_half() -> None:
         "text": split.training[0]["text"],
         "group": "2010-01-01.x",
         "time": "2010-01-01 10:00",
-        "nick": split.training[0]["nick"],
+        "speaker": split.training[0]["speaker"],
     }
 
 
