@@ -106,6 +106,11 @@ class Encoder(nn.Module, ABC):
             )
 
     @property
+    def table(self) -> nn.Parameter | None:
+        """The vectors of the tokens, where they are a part of what is trained; None where they are all of it."""
+        return None
+
+    @property
     def layers(self) -> Sequence[nn.Module]:
         """The layers of a deep encoder, in the order in which a text goes through them."""
         return []

@@ -218,6 +218,11 @@ class TransformerEncoder(Encoder):
             layer.requires_grad_(False)
 
     @property
+    def table(self) -> nn.Parameter:
+        """See `Encoder.table`."""
+        return cast(nn.Parameter, cast(nn.Embedding, self.backbone.get_input_embeddings()).weight)
+
+    @property
     def layers(self) -> Sequence[nn.Module]:
         """The list of as many modules as the model has layers, if there is just one. See `Encoder.layers`.
 
