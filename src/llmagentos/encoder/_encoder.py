@@ -107,7 +107,7 @@ class Encoder(nn.Module, ABC):
 
     @property
     def table(self) -> nn.Parameter | None:
-        """The vectors of the tokens, where they are a part of what is trained; None where they are all of it."""
+        """The vectors of the tokens; None where they are all that is trained."""
         return None
 
     @property

@@ -4,7 +4,7 @@ A `ModernBertModel`, which transformers and sentence-transformers know: layers w
 positions, GeGLU and no biases, and the mean of the last hidden states. Its outputs `Wo` are zero, so that
 only the table comes through, and the two norms on the way are made to let it:
 
-    norm(x) = g (x - mean(x)) / sqrt(var(x) + eps),   g = sqrt(eps),   var(x) << eps   =>   norm(x) = x - mean(x)
+    norm(x) = sqrt(eps) (x - mean(x)) / sqrt(var(x) + eps) = x - mean(x)   where var(x) << eps
 
 A norm with the usual eps of 1e-5 would give all rows the same length, and the length of a row is the weight
 of its token. What the norm takes away, the mean over the D numbers of a row, is made to be the direction of
@@ -29,7 +29,7 @@ _LONGEST: Final = 8192
 
 
 def grow(static: StaticEncoder, config: EncoderConfig, *, seed: int = 0) -> TransformerEncoder:
-    """A Transformer over the vectors of a static encoder, that gives the same similarities until it is trained.
+    """A Transformer on the table of a static encoder, with the same similarities until it is trained.
 
         h(x) = mean over t of norm(E[x_t] + branch(x)_t),   branch = 0
 
@@ -84,7 +84,7 @@ def grow(static: StaticEncoder, config: EncoderConfig, *, seed: int = 0) -> Tran
 
 
 def spread(table: Float32[Tensor, "v d"]) -> Float32[Tensor, "v d"]:
-    """A table with the same similarities, whose rows lose least to a norm: mirrored, and scaled to numbers of 1.
+    """A table with the same similarities whose rows lose least to a norm: mirrored, and scaled.
 
         E (I - 2 u u^T) / rms(E),   u = (v - 1 / sqrt(D)) / |v - 1 / sqrt(D)|
 
