@@ -11,7 +11,8 @@ of its token. What the norm takes away, the mean over the D numbers of a row, is
 the table in which there is least.
 """
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final
 
 import torch
 from jaxtyping import Float32
@@ -26,6 +27,10 @@ from llmagentos.encoder._transformer import TransformerEncoder
 _NORM_EPS: Final = 1000.0
 # Longer texts are cut by sentence-transformers as well; nothing is learned of a position.
 _LONGEST: Final = 8192
+_SPECIAL_TOKENS: Final = ("pad_token_id", "bos_token_id", "eos_token_id", "cls_token_id", "sep_token_id")
+
+# The class is untyped in transformers.
+_fast_tokenizer: Callable[..., PreTrainedTokenizerFast] = PreTrainedTokenizerFast
 
 
 def grow(static: StaticEncoder, config: EncoderConfig, *, seed: int = 0) -> TransformerEncoder:
@@ -51,24 +56,19 @@ def grow(static: StaticEncoder, config: EncoderConfig, *, seed: int = 0) -> Tran
     table = spread(static.embedding.detach().cpu().float())
     num_rows, width = table.shape
     config.check_heads(width)
-    backbone = ModernBertModel(
-        ModernBertConfig(
-            vocab_size=num_rows,
-            hidden_size=width,
-            intermediate_size=width,
-            num_hidden_layers=config.layers,
-            num_attention_heads=config.heads,
-            global_attn_every_n_layers=1,
-            max_position_embeddings=_LONGEST,
-            norm_eps=_NORM_EPS,
-            # No token is special, and padding is left out by the attention mask.
-            pad_token_id=None,
-            bos_token_id=None,
-            eos_token_id=None,
-            cls_token_id=None,
-            sep_token_id=None,
-        )
+    # No token is special, and padding is left out by the attention mask. Every layer sees the whole text.
+    plain: dict[str, Any] = dict.fromkeys(_SPECIAL_TOKENS) | {"global_attn_every_n_layers": 1}
+    shape = ModernBertConfig(
+        vocab_size=num_rows,
+        hidden_size=width,
+        intermediate_size=width,
+        num_hidden_layers=config.layers,
+        num_attention_heads=config.heads,
+        max_position_embeddings=_LONGEST,
+        norm_eps=_NORM_EPS,
+        **plain,
     )
+    backbone = ModernBertModel(shape)
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         backbone.embeddings.tok_embeddings.weight.copy_(table)
@@ -79,7 +79,7 @@ def grow(static: StaticEncoder, config: EncoderConfig, *, seed: int = 0) -> Tran
                 module.weight.zero_()
             elif isinstance(module, nn.Linear):
                 module.weight.normal_(0.0, width**-0.5, generator=generator)
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=static.tokenizer, unk_token="[UNK]")
+    tokenizer = _fast_tokenizer(tokenizer_object=static.tokenizer, unk_token="[UNK]")
     return TransformerEncoder(backbone, tokenizer, name="small").eval()
 
 

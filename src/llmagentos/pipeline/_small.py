@@ -24,7 +24,8 @@ FEWEST_CPU_MINUTES: Final = 20.0
 
 _BRANCH: Final[dict[str, Any]] = {
     "batch_size": 256,
-    "learning_rate": 3e-4,
+    "learning_rate": 1e-4,
+    "table_rate": 0.0,
     "max_tokens": 128,
     "checkpoint_steps": 100,
 }
