@@ -1,5 +1,6 @@
 """The small encoder: it begins as the static one, learns order, and sentence-transformers loads it."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,11 @@ def test_sentence_transformers_gives_the_same_vectors(tmp_path: Path) -> None:
     for parameter in encoder.parameters():
         parameter.data.add_(torch.randn_like(parameter), alpha=0.05)
     encoder.save(tmp_path)
+    # What transformers 4 needs to read it, of which no copy is at hand: 4.57.1 gave the same vectors.
+    written = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert written["tokenizer_class"] == "PreTrainedTokenizerFast"
+    assert written["model_input_names"] == ["input_ids", "attention_mask"]
+    assert json.loads((tmp_path / "config.json").read_text())["global_attn_every_n_layers"] == 1
     judge = SentenceTransformer(str(tmp_path), device="cpu")
     with torch.no_grad():
         ours = functional.normalize(encoder(*ragged(encoder, TEXTS)))

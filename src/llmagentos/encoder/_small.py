@@ -79,7 +79,11 @@ def grow(static: StaticEncoder, config: EncoderConfig, *, seed: int = 0) -> Tran
                 module.weight.zero_()
             elif isinstance(module, nn.Linear):
                 module.weight.normal_(0.0, width**-0.5, generator=generator)
-    tokenizer = _fast_tokenizer(tokenizer_object=static.tokenizer, unk_token="[UNK]")
+    # Without its inputs named, transformers 4 would give the model types of tokens, which it has not.
+    inputs = ["input_ids", "attention_mask"]
+    tokenizer = _fast_tokenizer(
+        tokenizer_object=static.tokenizer, unk_token="[UNK]", model_input_names=inputs
+    )
     return TransformerEncoder(backbone, tokenizer, name="small").eval()
 
 
