@@ -15,18 +15,19 @@ from llmagentos.pipeline._start import STATIC_FOLDER
 from llmagentos.training import Budget, Metrics, TrainingConfig, train_encoder
 from llmagentos.views import Views
 
-# Of the time for training: on arXiv the table is as good as it gets after 1,600 steps of 1,024 texts, which
-# a core does in about four minutes at 384 dimensions, and in eight to ten at 512.
+# Of the time for training: on arXiv a table is as good as it gets after 8 to 10 minutes (benchmarks/LOG.md,
+# 2026-11-23), and a branch is worth nothing on a table that is still learning faster than itself.
 STATIC_SHARE: Final = 1 / 3
 
-# benchmarks/LOG.md, 2026-11-26: in as long as that on a CPU no branch had overtaken the table below it.
+# benchmarks/LOG.md, 2026-11-26: in 12 minutes of one core a branch gained nothing, and had not begun to. Where
+# it does is not known; below this it would have no more than about that on two cores.
 FEWEST_CPU_MINUTES: Final = 20.0
 
 _BRANCH: Final[dict[str, Any]] = {
     "batch_size": 256,
     "learning_rate": 1e-4,
     "table_rate": 0.0,
-    "max_tokens": 128,
+    "max_tokens": 64,
     "checkpoint_steps": 100,
 }
 
@@ -45,8 +46,8 @@ def why_static(minutes: float, steps: int | None, device: torch.device) -> str:
     if steps is not None or device.type != "cpu" or minutes > FEWEST_CPU_MINUTES:
         return ""
     return (
-        f"stays with static: on a CPU no branch has overtaken it within {FEWEST_CPU_MINUTES:g} minutes, and "
-        f"there are {minutes:g}; give more --minutes, or --steps, or train on a GPU"
+        "stays with static: in 12 minutes of a core a branch on top of it gained nothing, and "
+        f"there are {minutes:g} in all; give more than {FEWEST_CPU_MINUTES:g} --minutes, or --steps, or a GPU"
     )
 
 
