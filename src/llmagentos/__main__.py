@@ -80,7 +80,11 @@ def train(
     inputs: _Inputs,
     out: Annotated[Path, Option(help="New folder for the model.", show_default=False)],
     encoder: Annotated[
-        str, Option(help="static (from nothing), minilm, a Hugging Face id, or a model folder.")
+        str,
+        Option(
+            help="static or small (both from nothing; small is a Transformer on top and needs more time), "
+            "minilm, a Hugging Face id, or a model folder."
+        ),
     ] = "static",
     minutes: Annotated[float | None, Option(help="Wall time of everything.", show_default=False)] = None,
     steps: Annotated[int | None, Option(help="Number of steps instead.", show_default=False)] = None,

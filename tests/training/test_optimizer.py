@@ -8,7 +8,7 @@ import torch
 from llmagentos.errors import NonFiniteLossError
 from llmagentos.training._optimizer import check_finite, clipped_norm, make_optimizer, update
 
-from .small import CONFIG, static, word_tokenizer
+from .small import CONFIG, bert, static, word_tokenizer
 
 
 def no_scaler() -> torch.amp.GradScaler:
@@ -31,6 +31,25 @@ def test_sgd_has_momentum_and_takes_the_rate_of_the_step() -> None:
         encoder.embedding.grad = torch.ones_like(encoder.embedding)
         update(optimizer, no_scaler(), rate)
     torch.testing.assert_close(encoder.embedding.detach(), before - 0.5 * 1 - 0.25 * 1.9)
+
+
+def test_the_table_takes_its_share_of_the_rate() -> None:
+    encoder = bert()
+    assert encoder.table is encoder.backbone.embeddings.word_embeddings.weight
+    sgd = replace(CONFIG, optimizer="sgd", table_rate=0.1)
+    before = {name: p.detach().clone() for name, p in encoder.named_parameters()}
+    optimizer = make_optimizer(encoder, sgd)
+    for parameter in encoder.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    update(optimizer, no_scaler(), 0.5)
+    for name, parameter in encoder.named_parameters():
+        share = 0.0 if not parameter.requires_grad else 0.1 if parameter is encoder.table else 1.0
+        torch.testing.assert_close(parameter.detach(), before[name] - 0.5 * share)
+
+
+def test_a_table_with_the_whole_rate_is_in_no_group_of_its_own() -> None:
+    assert len(make_optimizer(bert(), CONFIG).param_groups) == 2
+    assert len(make_optimizer(static(word_tokenizer()), replace(CONFIG, table_rate=0.1)).param_groups) == 2
 
 
 @pytest.mark.parametrize(("length", "clipped"), [(10.0, 2.0), (1.0, 1.0)])

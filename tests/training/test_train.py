@@ -137,6 +137,17 @@ def test_frozen_layers_stay_as_they_are(tmp_path: Path, folder: Path) -> None:
     assert {name for name in layer if "key.bias" not in name} <= changed <= layer
 
 
+@pytest.mark.parametrize("rate", [0.0, 0.01])
+def test_a_table_may_take_less_of_the_learning_rate(tmp_path: Path, folder: Path, rate: float) -> None:
+    encoder = bert()
+    before = encoder.table.detach().clone()
+    store = make_store(tmp_path / "store", make_texts(40), encoder.tokenizer)
+    train(encoder, store, folder, config=replace(CONFIG, table_rate=rate, learning_rate=0.001), steps=3)
+    moved = (encoder.table.detach() - before).abs().max().item()
+    # One step of Adam is as long as the rate, and three are at most three times as long.
+    assert 0 < moved < 3.1 * rate * 0.001 if rate else moved == 0
+
+
 @pytest.mark.parametrize(("number", "message"), [(2, "below 2, the layers of"), (9, "below 2.*got 9")])
 def test_a_transformer_needs_a_layer_to_train(tmp_path: Path, number: int, message: str) -> None:
     encoder = bert()
@@ -416,6 +427,8 @@ def test_settings_that_are_resolved() -> None:
     assert TrainingConfig(**asdict(given)).resolved(pretrained=True) == given
     with pytest.raises(ConfigError, match=r"freeze_layers must be 0 for a static encoder.*got 2"):
         TrainingConfig(**asdict(given)).resolved(pretrained=False)
+    with pytest.raises(ConfigError, match=r"table_rate must be 1 for a static encoder.*got 0\.5"):
+        TrainingConfig(table_rate=0.5).resolved(pretrained=False)
     usual = TrainingConfig().resolved(pretrained=True)
     assert (usual.freeze_layers, usual.shard) == (0, False)
     assert usual.micro_batch_tokens == (65_536 if torch.cuda.is_available() else 2_048)

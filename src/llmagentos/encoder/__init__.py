@@ -11,6 +11,7 @@ from llmagentos.encoder._memory import can_go_on_after, is_out_of_memory, memory
 from llmagentos.encoder._static import StaticEncoder
 
 if TYPE_CHECKING:
+    from llmagentos.encoder._small import grow
     from llmagentos.encoder._transformer import TransformerEncoder
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Work",
     "can_go_on_after",
     "dropout_mask",
+    "grow",
     "is_out_of_memory",
     "load_encoder",
     "memory_for",
@@ -35,4 +37,8 @@ def __getattr__(name: str) -> Any:
         from llmagentos.encoder._transformer import TransformerEncoder
 
         return TransformerEncoder
+    if name == "grow":
+        from llmagentos.encoder._small import grow
+
+        return grow
     raise AttributeError(f"module {__name__} has no attribute {name}")

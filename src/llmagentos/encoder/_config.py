@@ -5,13 +5,17 @@ from typing import Annotated
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
+from llmagentos.errors import ConfigError
+
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class EncoderConfig:
     """Shape of an encoder that is trained from nothing; a pretrained one brings its own.
 
     Args:
-        dimension: D of a `static` encoder.
+        dimension: D of a `static` encoder, and of a `small` one, which grows on it.
+        layers: of a `small` encoder.
+        heads: of the attention of each layer; they divide the dimension.
 
     Example:
         >>> EncoderConfig().dimension
@@ -19,3 +23,20 @@ class EncoderConfig:
     """
 
     dimension: Annotated[int, Field(ge=2, le=8192, description="256 to 1024 is usual")] = 512
+    layers: Annotated[int, Field(ge=1, le=100, description="2 to 6 is usual")] = 2
+    heads: Annotated[int, Field(ge=1, le=128, description="dimension / 64 is usual")] = 8
+
+    def check_heads(self, width: int) -> None:
+        """Refuse heads that do not share the width evenly, or whose columns rotary positions cannot pair.
+
+        Raises:
+            ConfigError: width is no multiple of twice the heads.
+        """
+        if width % (2 * self.heads):
+            fitting = [heads for heads in range(1, 129) if width % (2 * heads) == 0]
+            nearest = min(fitting, key=lambda heads: abs(heads - self.heads), default=None)
+            advice = "choose an even dimension" if nearest is None else f"{nearest} is the nearest that does"
+            raise ConfigError(
+                f"heads must divide half the width of the encoder, which is {width}, got {self.heads}; "
+                f"{advice} (encoder.heads)"
+            )

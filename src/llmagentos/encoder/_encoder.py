@@ -106,6 +106,11 @@ class Encoder(nn.Module, ABC):
             )
 
     @property
+    def table(self) -> nn.Parameter | None:
+        """The vectors of the tokens; None where they are all that is trained."""
+        return None
+
+    @property
     def layers(self) -> Sequence[nn.Module]:
         """The layers of a deep encoder, in the order in which a text goes through them."""
         return []

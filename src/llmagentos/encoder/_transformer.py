@@ -36,6 +36,10 @@ Ints = npt.NDArray[np.int64]
 # tokenizer and mean nothing on another.
 _LOCAL_TOKENIZER_KEYS = ("is_local", "local_files_only", "name_or_path")
 
+# What transformers 5 writes for a tokenizer of no model's own. Both versions read its earlier name, and
+# version 4 only that.
+_NEW_TOKENIZER_NAME = "TokenizersBackend"
+
 # What a trial of packing is made long enough for. The row of BERT's 512 positions takes all-MiniLM-L6-v2
 # 0.15 s on one core; a text beyond a window of 512 goes packed and padded, so about twice (not measured).
 _LONGEST_TRIED_ROW = 2048
@@ -218,6 +222,11 @@ class TransformerEncoder(Encoder):
             layer.requires_grad_(False)
 
     @property
+    def table(self) -> nn.Parameter:
+        """See `Encoder.table`."""
+        return cast(nn.Parameter, cast(nn.Embedding, self.backbone.get_input_embeddings()).weight)
+
+    @property
     def layers(self) -> Sequence[nn.Module]:
         """The list of as many modules as the model has layers, if there is just one. See `Encoder.layers`.
 
@@ -238,6 +247,8 @@ class TransformerEncoder(Encoder):
             self.backbone.save_pretrained(folder)
             self._pretrained_tokenizer.save_pretrained(folder)
         config: dict[str, Any] = read_json(folder / "tokenizer_config.json", dict)
+        if config.get("tokenizer_class") == _NEW_TOKENIZER_NAME:
+            config["tokenizer_class"] = "PreTrainedTokenizerFast"
         write_json(
             folder / "tokenizer_config.json",
             {key: value for key, value in config.items() if key not in _LOCAL_TOKENIZER_KEYS},

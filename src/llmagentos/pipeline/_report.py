@@ -136,7 +136,7 @@ def _titles(story: Story) -> str:
 
 
 def _base_model(encoder: str) -> str:
-    if encoder == "static":
+    if encoder in ("static", "small"):
         return ""
     if encoder == "minilm":
         return "sentence-transformers/all-MiniLM-L6-v2"

@@ -2,12 +2,15 @@
 
 import os
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 
 from llmagentos.config import Config
-from llmagentos.encoder import StaticEncoder
+from llmagentos.encoder import Encoder, StaticEncoder, load_encoder
 from llmagentos.tokens import TokenStore
+
+STATIC_FOLDER: Final = "static"
 
 
 def new_static(store: TokenStore, config: Config) -> StaticEncoder:
@@ -25,12 +28,36 @@ def new_static(store: TokenStore, config: Config) -> StaticEncoder:
     )
 
 
+def starting_encoder(name: str, store: TokenStore, config: Config, work: Path) -> Encoder:
+    """What a run starts from, the same in each of its processes.
+
+    Args:
+        name: "static" (from nothing), "small" (on the table that `train_table` has put into `work`), or
+            what `load_encoder` takes.
+        store: of the run.
+        config: of the run.
+        work: the working folder.
+
+    Returns:
+        The encoder, on the CPU.
+    """
+    if name == "static":
+        return new_static(store, config)
+    if name != "small":
+        return load_encoder(name)
+    from llmagentos.encoder import grow  # with transformers, which takes a second
+
+    static = load_encoder(work / STATIC_FOLDER)
+    assert isinstance(static, StaticEncoder)
+    return grow(static, config.encoder, seed=config.training.seed)
+
+
 def absolute(name: str | Path) -> str:
     """A file or folder by its whole path, so that a run may go on from elsewhere; "-" as it is."""
     return str(name) if name == "-" else str(Path(os.path.expanduser(name)).absolute())
 
 
 def encoder_name(name: str) -> str:
-    """A folder by its whole path, anything else as it is; `static` and `minilm` are no folders."""
-    is_folder = name not in ("static", "minilm") and Path(os.path.expanduser(name)).is_dir()
+    """A folder by its whole path, anything else as it is; `static`, `small` and `minilm` are no folders."""
+    is_folder = name not in ("static", "small", "minilm") and Path(os.path.expanduser(name)).is_dir()
     return absolute(name) if is_folder else name

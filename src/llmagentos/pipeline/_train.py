@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 
 from llmagentos.config import Config
@@ -40,7 +41,8 @@ from llmagentos.pipeline._report import (
     model_card,
     write_reports,
 )
-from llmagentos.pipeline._start import absolute, encoder_name, new_static
+from llmagentos.pipeline._small import small_config, train_table, why_static
+from llmagentos.pipeline._start import absolute, encoder_name, new_static, starting_encoder
 from llmagentos.pipeline._trained import TrainedModel
 from llmagentos.pipeline._workspace import decided, publish, remember_settings, workspace
 from llmagentos.tokens import StoreProgress, TokenStore, build_store, train_tokenizer
@@ -89,11 +91,13 @@ def train(
     Args:
         inputs: files, folders or "-" (see `build_corpus`), or a stream of documents.
         out: a new folder for the model; appears complete at the end.
-        encoder: "static" (from nothing), "minilm", a Hugging Face id, or a model folder.
+        encoder: "static" (from nothing), "small" (static, and a Transformer that grows on it), "minilm", a
+            Hugging Face id, or a model folder.
         config: settings of all stages.
         minutes: wall time of everything; turned into a number of steps after 20 steps. A run on
             little text ends earlier, after `training.max_epochs` epochs.
-        steps: number of steps; give this or `minutes`, or neither for ten minutes.
+        steps: number of steps, of `small` for each of its two stages; give this or `minutes`, or neither
+            for ten minutes.
         resume: go on with a run that was killed.
         resumable: keep what was trained when the run stops early, for `resume`.
         on_progress: called as the run goes on.
@@ -119,15 +123,22 @@ def train(
         memory_for("the run", advice=advice),
     ):
         device = ranks.device
-        pretrained = None if encoder == "static" else load_encoder(encoder).to(device)
-        transforms = pretrained is not None and not isinstance(pretrained, StaticEncoder)
+        if encoder == "small" and (reason := why_static(minutes or _USUAL_MINUTES, steps, device)):
+            encoder = "static"
+            on_progress(Update(stage="small", done=1, total=1, note=reason))
+        is_small = encoder == "small"
+        if is_small:
+            config = small_config(config)
+        pretrained = None if encoder in ("static", "small") else load_encoder(encoder).to(device)
+        transforms = is_small or not isinstance(pretrained, StaticEncoder | None)
         training = config.training.resolved(pretrained=transforms)
         check_settings(training, ranks)
         if pretrained is not None:  # refused before all the text is read, if it cannot be
             prepare_encoder(pretrained, training)
         config = replace(config, training=TrainingConfig(**asdict(training)))
         fewest = _FEWEST_MINUTES_TO_PROBE if transforms else _FEWEST_MINUTES_TO_PROBE_STATIC
-        may_try = decided(work, "trial of views", minutes is None or minutes >= fewest)
+        is_long = minutes is None or minutes >= fewest
+        may_try = decided(work, "trial of views", not is_small and is_long)
         # Beside the section of the same name, which has the settings of new encoders.
         started_with = {"inputs": _names(inputs), "--encoder": encoder, "trial of views": may_try}
         remember_settings(work, {**started_with, **_kept(config).sections()})
@@ -166,6 +177,13 @@ def train(
             config, views=ViewsConfig(**asdict(items.recipe)), training=TrainingConfig(**asdict(training))
         )
 
+        if is_small:
+            assert isinstance(model, StaticEncoder)
+            deadline = None if steps else _deadline(began, minutes, model, task)
+            show = partial(_show_training, on_progress, "table", deadline)
+            budget = steps, deadline
+            train_table(model, items, loss, config, *budget, work, resume=resume, on_metrics=show)
+            model = starting_encoder(encoder, store, config, work).to(device)
         deadline = None if steps else _deadline(began, minutes, model, task)
         recipe = {
             "encoder": encoder,
@@ -184,16 +202,16 @@ def train(
             work / "run",
             recipe=recipe,
             resume=resume,
-            on_metrics=lambda row: on_progress(_training_update(row, deadline)),
+            on_metrics=partial(_show_training, on_progress, "training", deadline),
             ranks=ranks,
         )
 
         if training.shard and ranks.size > 1:  # what was trained is in parts, and the checkpoint is whole
-            model = (new_static(store, config) if pretrained is None else load_encoder(encoder)).to(device)
+            model = starting_encoder(encoder, store, config, work).to(device)
             load_weights(result.checkpoint, model)
         after = Remembering(EmbeddingModel(model))
-        untrained = new_static(store, config) if pretrained is None else load_encoder(encoder)
-        before = Remembering(EmbeddingModel(untrained.to(device)))
+        untrained = starting_encoder(encoder, store, config, work).to(device)
+        before = Remembering(EmbeddingModel(untrained))
         report = None if task is None else measure(after, before, task, on_progress)
         story = Story(
             encoder=encoder,
@@ -359,7 +377,7 @@ def _deadline(began: float, minutes: float | None, model: Encoder, task: Retriev
     return began + _SHARE_OF_TIME * 60 * (minutes or _USUAL_MINUTES) - reserve
 
 
-def _training_update(row: Metrics, deadline: float | None) -> Update:
+def _show_training(on_progress: OnProgress, stage: str, deadline: float | None, row: Metrics) -> None:
     seconds = (row.total_steps - row.step) * row.seconds / row.step
     if deadline is not None:  # before it has become a number of steps, that number is a bound only
         seconds = min(seconds, max(0.0, deadline - time.monotonic()))
@@ -368,4 +386,4 @@ def _training_update(row: Metrics, deadline: float | None) -> Update:
         f"loss {row.loss:.3f}  {row.texts_per_second:,.0f} texts/s  alignment {row.alignment:.2f}  "
         f"uniformity {row.uniformity:.2f}  {left} left"
     )
-    return Update(stage="training", done=row.step, total=row.total_steps, note=note)
+    on_progress(Update(stage=stage, done=row.step, total=row.total_steps, note=note))

@@ -21,6 +21,7 @@ class ResolvedTrainingConfig:
 
     batch_size: int
     learning_rate: float
+    table_rate: float
     max_tokens: int
     seed: int
     optimizer: Literal["adamw", "sgd"]
@@ -45,6 +46,7 @@ class TrainingConfig:
     Args:
         batch_size: N, texts a step (so N pairs and 2N views); a corpus with fewer texts gives fewer.
         learning_rate: the peak, after the warm-up.
+        table_rate: of that what the token table of a Transformer takes; 0 leaves it as it is. Left open 1.
         max_tokens: longest view.
         seed: of the order of the texts, the views, first weights and dropout.
         optimizer: AdamW, or SGD with momentum 0.9.
@@ -79,6 +81,9 @@ class TrainingConfig:
     learning_rate: Annotated[
         float | None, Field(gt=0, le=10, description="3e-6 to 3e-5 for a Transformer, 2e-3 for static")
     ] = None
+    table_rate: Annotated[
+        float | None, Field(ge=0, le=100, description="1 is usual, 0 to 0.1 protect it; unset = chosen")
+    ] = None
     max_tokens: Annotated[int | None, Field(ge=2, le=1_000_000, description="64 to 512 is usual")] = None
     seed: Annotated[int, Field(ge=0, lt=2**63, description="any whole number from 0")] = 0
     optimizer: Annotated[Literal["adamw", "sgd"], Field(description="adamw or sgd")] = "adamw"
@@ -110,12 +115,17 @@ class TrainingConfig:
             What was given, and for the rest what suits the encoder.
 
         Raises:
-            ConfigError: `freeze_layers` without pretrained ones.
+            ConfigError: `freeze_layers`, `table_rate` or `compile` for an encoder that has no layers.
         """
         if self.freeze_layers and not pretrained:
             raise ConfigError(
                 f"freeze_layers must be 0 for a static encoder, which has no layers, got "
                 f"{self.freeze_layers} (training.freeze_layers)"
+            )
+        if self.table_rate is not None and self.table_rate != 1 and not pretrained:
+            raise ConfigError(
+                "table_rate must be 1 for a static encoder, which is nothing but its table, got "
+                f"{self.table_rate:g} (training.table_rate)"
             )
         if self.compile and not pretrained:
             raise ConfigError(
@@ -126,6 +136,7 @@ class TrainingConfig:
             if pretrained
             else {"batch_size": 1024, "learning_rate": 2e-3, "max_tokens": 256, "checkpoint_steps": 500}
         )
+        usual["table_rate"] = 1.0
         usual["micro_batch_tokens"] = _micro_batch_tokens()
         usual["precision"] = "bf16" if pretrained and _multiplies_bf16() else "fp32"
         given = {name: value for name, value in asdict(self).items() if value is not None}

@@ -1,6 +1,7 @@
 """Adam or SGD over what can be trained: its updates, and what must be a number before one."""
 
 import math
+from typing import Any
 
 import torch
 
@@ -11,16 +12,24 @@ from llmagentos.training._sharding import own_part, whole
 
 
 def make_optimizer(encoder: Encoder, config: ResolvedTrainingConfig) -> torch.optim.Optimizer:
-    """The optimiser over everything that can be trained; decay on matrices only."""
+    """The optimiser over everything that can be trained; decay on matrices only.
+
+    A group's "share" is what it takes of the learning rate.
+    """
     parameters = [parameter for parameter in encoder.parameters() if parameter.requires_grad]
     # A parameter that a step does not reach has a gradient of zeros and moves on by its momentum, whether it
     # had one before or not: a run that goes on from a checkpoint does not know.
     for parameter in parameters:
         parameter.grad = torch.zeros_like(parameter)
-    groups = [
-        {"params": [p for p in parameters if p.ndim >= 2], "weight_decay": config.weight_decay},
-        {"params": [p for p in parameters if p.ndim < 2], "weight_decay": 0.0},
+    apart = None if config.table_rate == 1 else encoder.table
+    rest = [p for p in parameters if p is not apart]
+    groups: list[dict[str, Any]] = [
+        {"params": [p for p in rest if p.ndim >= 2], "weight_decay": config.weight_decay, "share": 1.0},
+        {"params": [p for p in rest if p.ndim < 2], "weight_decay": 0.0, "share": 1.0},
     ]
+    if apart is not None and apart.requires_grad:
+        table = {"params": [apart], "weight_decay": config.weight_decay, "share": config.table_rate}
+        groups.append(table)
     if config.optimizer == "sgd":
         return torch.optim.SGD(groups, lr=0.0, momentum=0.9)
     return torch.optim.AdamW(groups, lr=0.0, fused=True)
@@ -69,7 +78,7 @@ def update(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, learn
         TrainingError: memory runs out, as it may in the first step of Adam, which makes its means.
     """
     for group in optimizer.param_groups:
-        group["lr"] = learning_rate
+        group["lr"] = learning_rate * group["share"]
     advice = (
         "end what else takes memory, or train with training.optimizer=sgd, which needs less, or with a "
         "smaller encoder"

@@ -184,6 +184,8 @@ def prepare_encoder(encoder: Encoder, config: ResolvedTrainingConfig) -> None:
         ConfigError: it has too few layers, or none that can be told, to freeze or to compile.
     """
     encoder.freeze(config.freeze_layers)
+    if config.table_rate == 0 and encoder.table is not None:
+        encoder.table.requires_grad_(False)
     if config.compile:
         check_layers(encoder)
 

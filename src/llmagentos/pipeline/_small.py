@@ -1,0 +1,119 @@
+"""`--encoder small`: the static table first, then the branch that grows on it; or the table alone."""
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import torch
+
+from llmagentos.config import Config
+from llmagentos.encoder import StaticEncoder
+from llmagentos.loss import NTXentLoss
+from llmagentos.pipeline._start import STATIC_FOLDER
+from llmagentos.training import Budget, Metrics, TrainingConfig, train_encoder
+from llmagentos.views import PairedViews, Views
+
+# Of the time for training: on arXiv a table is as good as it gets after 8 to 10 minutes (benchmarks/LOG.md,
+# 2026-11-23), and a branch is worth nothing on a table that is still learning faster than itself.
+STATIC_SHARE: Final = 1 / 3
+
+# benchmarks/LOG.md, 2026-11-26: in 12 minutes of one core a branch gained nothing, and had not begun to. Where
+# it does is not known; below this it would have no more than about that on two cores.
+FEWEST_CPU_MINUTES: Final = 20.0
+
+_BRANCH: Final[dict[str, Any]] = {
+    "batch_size": 256,
+    "learning_rate": 1e-4,
+    "table_rate": 0.0,
+    "max_tokens": 64,
+    "checkpoint_steps": 100,
+}
+
+
+def why_static(minutes: float, steps: int | None, device: torch.device) -> str:
+    """Why a run had better stay with static; nothing where a branch may be worth its time.
+
+    Args:
+        minutes: of the whole run.
+        steps: asked for in place of minutes; then it grows.
+        device: on which to train; on a GPU it grows.
+
+    Returns:
+        A sentence for a person, or "".
+    """
+    if steps is not None or device.type != "cpu" or minutes > FEWEST_CPU_MINUTES:
+        return ""
+    return (
+        "stays with static: in 12 minutes of a core a branch on top of it gained nothing, and "
+        f"there are {minutes:g} in all; give more than {FEWEST_CPU_MINUTES:g} --minutes, or --steps, or a GPU"
+    )
+
+
+def small_config(config: Config) -> Config:
+    """The settings with those that are open chosen for a branch.
+
+    Args:
+        config: as the user gave it; what was given stays.
+
+    Returns:
+        The same with a training and views that suit it.
+
+    Raises:
+        ConfigError: the heads do not divide the width.
+    """
+    config.encoder.check_heads(config.encoder.dimension)
+    still_open = {name: value for name, value in _BRANCH.items() if getattr(config.training, name) is None}
+    views = replace(config.views, preset=config.views.preset or "crop")
+    return replace(config, training=replace(config.training, **still_open), views=views)
+
+
+def train_table(
+    encoder: StaticEncoder,
+    items: Views | PairedViews,
+    loss: NTXentLoss,
+    config: Config,
+    steps: int | None,
+    deadline: float | None,
+    work: Path,
+    *,
+    resume: bool,
+    on_metrics: Callable[[Metrics], None],
+) -> None:
+    """The table that the branch will grow on, in `work`/static; what is there already stays.
+
+    Args:
+        encoder: new; changed.
+        items: of the run.
+        loss: of the run.
+        config: its seed and longest run; everything else is as is usual for a table.
+        steps: of this stage, or None.
+        deadline: `time.monotonic()` at which the whole training is to end, or None; this stage takes its
+            share of what is left.
+        work: the working folder.
+        resume: go on with a table that was not finished.
+        on_metrics: see `train_encoder`.
+    """
+    finished = work / STATIC_FOLDER
+    if finished.exists():
+        return
+    if deadline is not None:
+        now = time.monotonic()
+        deadline = now + STATIC_SHARE * (deadline - now)
+    training = TrainingConfig(seed=config.training.seed, max_epochs=config.training.max_epochs)
+    train_encoder(
+        encoder,
+        items,
+        len(items),
+        loss,
+        training.resolved(pretrained=False),
+        Budget(steps=steps, deadline=deadline),
+        work / "static-run",
+        resume=resume,
+        on_metrics=on_metrics,
+    )
+    saved = work / f"{STATIC_FOLDER}.partial"
+    saved.mkdir(exist_ok=True)
+    encoder.save(saved)
+    saved.rename(finished)
