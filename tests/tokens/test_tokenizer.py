@@ -101,7 +101,7 @@ def test_the_vocabulary_holds_all_characters_and_the_most_used_pieces() -> None:
     texts = ["running runner runs", "jumping jumper jumps", "walking walker walks"] * 3
     whole = train_tokenizer(documents(texts), TokensConfig())
     letters = set("".join(texts).replace(" ", ""))
-    small = _tokenizer._train_unigram(_tokenizer._words(texts), len(letters) + 4)
+    small = _tokenizer._train_unigram(_tokenizer.counted_words(texts), len(letters) + 4)
     assert letters <= set(small.get_vocab()) <= set(whole.get_vocab())
     assert small.get_vocab_size() == len(letters) + 4
 
@@ -159,18 +159,18 @@ def test_wordpiece_has_two_entries_for_a_character_and_keeps_its_bound() -> None
 
 
 def test_the_vocabulary_is_chosen_by_script() -> None:
-    english = _tokenizer._vocabulary_size(_tokenizer._words(TEXTS[:2]), TokensConfig())
-    chinese = _tokenizer._vocabulary_size(_tokenizer._words([TEXTS[2]] * 9), TokensConfig())
+    english = _tokenizer._vocabulary_size(_tokenizer.counted_words(TEXTS[:2]), TokensConfig())
+    chinese = _tokenizer._vocabulary_size(_tokenizer.counted_words([TEXTS[2]] * 9), TokensConfig())
     assert (english, chinese) == (30_000, 8_000)
 
 
 def test_the_sample_is_the_texts_with_the_smallest_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_tokenizer, "_SAMPLE_BYTES", 1000)
     texts = [f"{number:050d}" for number in range(500)]
-    sample = _tokenizer._sample(documents(texts))
+    sample = _tokenizer.sampled_texts(documents(texts))
     assert len(sample) == 20
     assert sample == sorted(texts, key=lambda t: xxhash.xxh3_64_intdigest(t.encode()))[:20]
-    assert _tokenizer._sample(documents(texts[::-1])) == sample
+    assert _tokenizer.sampled_texts(documents(texts[::-1])) == sample
     monkeypatch.setattr(_tokenizer, "_SAMPLE_BYTES", 40_000)
     monkeypatch.setattr(_tokenizer, "_UNSPACED_SAMPLE_BYTES", 8_000)
     assert _tokenizer._cost_bytes("中" * 10) == 150

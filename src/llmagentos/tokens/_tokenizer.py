@@ -70,7 +70,11 @@ def train_tokenizer(documents: Iterable[Document], config: TokensConfig) -> Toke
         >>> tokenizer.encode("Contrast!").tokens
         ['contrast', '!']
     """
-    words = _words(_sample(documents))
+    return tokenizer_of(counted_words(sampled_texts(documents)), config)
+
+
+def tokenizer_of(words: Counter[str], config: TokensConfig) -> Tokenizer:
+    """The tokenizer that is trained on words, each with its number of occurrences; see `train_tokenizer`."""
     if not words:
         raise InputError("there is no training text to make a tokenizer from; give more text")
     train = _train_unigram if config.kind == "unigram" else _train_wordpiece
@@ -194,20 +198,25 @@ def _repeated(words: Counter[str]) -> Iterator[str]:
         yield " ".join(repeat(word, count))
 
 
-def _words(texts: list[str]) -> Counter[str]:
-    """The words of the texts as the tokenizer sees them, each with its number of occurrences."""
-    tokenizer = _tokenizer(models.BPE())
+def counted_words(texts: Iterable[str], tokenizer: Tokenizer | None = None) -> Counter[str]:
+    """The words that a tokenizer cuts the texts into before it looks for pieces, and how many of each.
+
+    Args:
+        texts: to count in.
+        tokenizer: with a pre-tokenizer; None = as those that are trained here.
+    """
+    tokenizer = tokenizer or _tokenizer(models.BPE())
     words: Counter[str] = Counter()
     # At spaces and line ends alone: `str.split()` also cuts at characters that the tokenizer keeps.
     chunks = Counter(chain.from_iterable(text.replace("\n", " ").split(" ") for text in texts))
     for chunk, count in chunks.items():
-        normalised = tokenizer.normalizer.normalize_str(chunk)
+        normalised = chunk if tokenizer.normalizer is None else tokenizer.normalizer.normalize_str(chunk)
         for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normalised):
             words[word] += count
     return words
 
 
-def _sample(documents: Iterable[Document]) -> list[str]:
+def sampled_texts(documents: Iterable[Document]) -> list[str]:
     """The texts with the smallest hashes, in the order of their hashes, as many as fit the budget."""
     heap: list[tuple[int, str, int]] = []  # smallest negative hash first: the largest hash leaves first
     size = 0
