@@ -72,7 +72,7 @@ def adapt_vocabulary(encoder: "TransformerEncoder", tokenizer: Tokenizer, *, see
     model = json.loads(old.to_str())["model"]
     unknown, inside = model["vocab"][model["unk_token"]], model["continuing_subword_prefix"]
     added = sorted((row, token) for token, row in tokenizer.get_vocab().items() if row >= size)
-    rows = _random_rows(weight, len(added), seed)
+    rows = _random_rows(weight.cpu(), len(added), seed).to(weight.device)
     for row, (_, token) in zip(rows, added, strict=True):
         pieces = [piece.id for piece in old.model.tokenize(token.removeprefix(inside))]
         if unknown not in pieces:

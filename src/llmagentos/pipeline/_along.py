@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from llmagentos.config import Config
-from llmagentos.encoder import StaticEncoder, load_encoder, memory_for
+from llmagentos.encoder import StaticEncoder, memory_for
 from llmagentos.loss import NTXentLoss
 from llmagentos.pipeline._related_words import related_words_for
-from llmagentos.pipeline._start import new_static
+from llmagentos.pipeline._start import start
 from llmagentos.pipeline._trained import TrainedModel
 from llmagentos.tokens import TokenStore
 from llmagentos.training import Budget, Ranks, train_encoder
@@ -62,8 +62,7 @@ def train_along(ranks: Ranks, out: Path) -> TrainedModel:
     work, recipe = Path(told["work"]), told["recipe"]
     config = Config.from_toml(recipe["config"])
     store = TokenStore(work / "store")
-    name = recipe["encoder"]
-    model = (new_static(store, config) if name == "static" else load_encoder(name)).to(ranks.device)
+    model = start(recipe["encoder"], store, config).to(ranks.device)
     training = config.training.resolved(pretrained=not isinstance(model, StaticEncoder))
     result = train_encoder(
         model,

@@ -38,10 +38,10 @@ from llmagentos.pipeline._report import (
     model_card,
     write_reports,
 )
-from llmagentos.pipeline._start import absolute, encoder_name, new_static
+from llmagentos.pipeline._start import absolute, check_adaptable, encoder_name, start
 from llmagentos.pipeline._trained import TrainedModel
 from llmagentos.pipeline._workspace import decided, publish, remember_settings, workspace
-from llmagentos.tokens import StoreProgress, TokenStore, build_store, train_tokenizer
+from llmagentos.tokens import StoreProgress, TokenStore, build_store, extend_tokenizer, train_tokenizer
 from llmagentos.training import (
     Budget,
     Metrics,
@@ -117,13 +117,15 @@ def train(
         device = ranks.device
         pretrained = None if encoder == "static" else load_encoder(encoder).to(device)
         transforms = pretrained is not None and not isinstance(pretrained, StaticEncoder)
-        training = config.training.resolved(pretrained=transforms)
+        check_adaptable(encoder, pretrained, config)
+        adapts = config.encoder.adapt_vocabulary
+        training = config.training.resolved(pretrained=transforms, new_rows=adapts)
         check_settings(training, ranks)
         if pretrained is not None:  # refused before all the text is read, if it cannot be
             prepare_encoder(pretrained, training)
         config = replace(config, training=TrainingConfig(**asdict(training)))
         is_long = minutes is None or minutes >= _FEWEST_MINUTES_TO_PROBE
-        may_try = decided(work, "trial of views", transforms and is_long)
+        may_try = decided(work, "trial of views", transforms and is_long and not adapts)
         # Beside the section of the same name, which has the settings of new encoders.
         started_with = {"inputs": _names(inputs), "--encoder": encoder, "trial of views": may_try}
         remember_settings(work, {**started_with, **_kept(config).sections()})
@@ -135,9 +137,11 @@ def train(
         task = heldout_task(work / "heldout.jsonl", limit)
         probed = _probed_texts(corpus, config) if may_try else []
         store = _tokens(corpus, pretrained, probed, work / "store", config, on_progress)
-        usual = replace(config.views, preset=config.views.preset or usual_preset(transforms=transforms))
+        usual = replace(
+            config.views, preset=config.views.preset or usual_preset(transforms=transforms and not adapts)
+        )
         related = related_words_for(usual.resolved(), store, work)
-        model = pretrained or new_static(store, config).to(device)
+        model = start(encoder, store, config, pretrained).to(device)
         trials = _trials(model, store, related, probed, loss, config, training, work, on_progress)
         chosen = replace(config.views, preset=trials[0].preset) if trials else usual
         views = Views(store, chosen, related=related)
@@ -169,10 +173,10 @@ def train(
         )
 
         if training.shard and ranks.size > 1:  # what was trained is in parts, and the checkpoint is whole
-            model = (new_static(store, config) if pretrained is None else load_encoder(encoder)).to(device)
+            model = start(encoder, store, config).to(device)
             load_weights(result.checkpoint, model)
         after = Remembering(EmbeddingModel(model))
-        untrained = new_static(store, config) if pretrained is None else load_encoder(encoder)
+        untrained = start(encoder, store, config) if pretrained is None else load_encoder(encoder)
         before = Remembering(EmbeddingModel(untrained.to(device)))
         report = None if task is None else measure(after, before, task, on_progress)
         story = Story(
@@ -249,9 +253,12 @@ def _tokens(
 ) -> TokenStore:
     if folder.exists():  # by the run that is resumed
         return TokenStore(folder)
-    if pretrained is None:
+    if pretrained is None or config.encoder.adapt_vocabulary:
         on_progress(Update(stage="tokenizer"))
-        tokenizer = train_tokenizer(corpus.training(), config.tokens)
+        if pretrained is None:
+            tokenizer = train_tokenizer(corpus.training(), config.tokens)
+        else:
+            tokenizer = extend_tokenizer(pretrained.tokenizer, corpus.training(), config.tokens)
         on_progress(
             Update(stage="tokenizer", done=1, total=1, note=f"{tokenizer.get_vocab_size():,} entries")
         )

@@ -45,7 +45,7 @@ def extend_tokenizer(tokenizer: Tokenizer, documents: Iterable[Document], config
         >>> pieces = {"[UNK]": 0, "learn": 1, "##ing": 2, "##s": 3}
         >>> tokenizer = Tokenizer(models.WordPiece(pieces, unk_token="[UNK]"))
         >>> tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-        >>> documents = [Document(id="0", text="learning learns by deep learning"), Document(id="1", text="deep")]
+        >>> documents = [Document(id="0", text="learning by deep learning"), Document(id="1", text="deep")]
         >>> extended = extend_tokenizer(tokenizer, documents, TokensConfig(vocabulary_size=300))
         >>> tokenizer.encode("learning deep").tokens, extended.encode("deep").tokens
         (['learn', '##ing', '[UNK]'], ['deep'])
