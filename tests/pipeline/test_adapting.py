@@ -10,7 +10,7 @@ from llmagentos.config import Config
 from llmagentos.model import EmbeddingModel
 from llmagentos.pipeline import train
 
-from ..cli import CHINESE, ENGLISH, TINY, run, write_texts
+from ..cli import CHINESE, TINY, run, write_texts
 from ..dying import killed_at
 from ..encoder.tiny import save_models
 
@@ -101,11 +101,9 @@ def test_what_cannot_be_adapted(
 
 
 def test_text_of_known_words_is_refused(models: dict[str, Path], tmp_path: Path) -> None:
-    texts = write_texts(
-        tmp_path, ["The lazy dog jumps over the quick brown fox.", "Two views of each text."] * 9
-    )
+    texts = write_texts(tmp_path, ["a b c d e f g h", "h g f e d c b a", "a c e g b d f h"])
     done = run(
         *("train", texts, "--out", tmp_path / "model", "--encoder", models["bert"], "--adapt-vocabulary"),
-        *("--set=corpus.min_characters=1", "--steps", "3"),
+        *("--set=corpus.min_characters=1", "--steps", "3", *TINY),
     )
-    assert done.status == 2, ENGLISH[0]
+    assert "nothing to add; train without --adapt-vocabulary" in done.sentence
