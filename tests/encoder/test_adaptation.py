@@ -3,6 +3,7 @@
 from copy import deepcopy
 from functools import cache
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from llmagentos.corpus import Document
 from llmagentos.encoder import TransformerEncoder, adapt_vocabulary, load_encoder
+from llmagentos.encoder._adaptation import ExtendedEmbedding, _random_rows
 from llmagentos.tokens import TokensConfig, extend_tokenizer
 from tests.encoder.tiny import TEXTS, encoder_of, ragged, tiny_bert
 
@@ -37,8 +39,17 @@ def adapted(seed: int = 0) -> TransformerEncoder:
     return encoder
 
 
+def embedding(encoder: TransformerEncoder) -> ExtendedEmbedding:
+    module = encoder.backbone.get_input_embeddings()
+    assert isinstance(module, ExtendedEmbedding)
+    return module
+
+
 def table(encoder: TransformerEncoder) -> torch.Tensor:
-    return encoder.backbone.get_input_embeddings()(torch.arange(encoder.backbone.config.vocab_size)).detach()
+    module = encoder.backbone.get_input_embeddings()
+    if isinstance(module, ExtendedEmbedding):
+        return module.joined
+    return cast(nn.Embedding, module).weight.detach()
 
 
 def test_old_texts_keep_their_vectors_to_the_bit() -> None:
@@ -52,9 +63,10 @@ def test_only_the_new_rows_are_trained() -> None:
         "backbone.embeddings.word_embeddings.new"
     ]
     encoder(*ragged(encoder, NEW)).square().sum().backward()
-    gradient = encoder.backbone.get_input_embeddings().new.grad  # type: ignore[union-attr]
+    gradient = embedding(encoder).new.grad
+    assert gradient is not None
     used = {i for text in NEW for i in encoder.tokenizer.encode(text).ids}
-    size = len(plain().backbone.get_input_embeddings().weight)  # type: ignore[arg-type]
+    size = len(embedding(encoder).weight)
     with_gradient = set((gradient.abs().sum(1).nonzero()[:, 0] + size).tolist())
     assert with_gradient == {i for i in used if i >= size}
 
@@ -62,11 +74,12 @@ def test_only_the_new_rows_are_trained() -> None:
 def test_gradient_is_that_of_one_table() -> None:
     encoder = adapted()
     encoder(*ragged(encoder, NEW)).square().sum().backward()
-    extended = encoder.backbone.get_input_embeddings()
-    one = nn.Embedding.from_pretrained(table(encoder), freeze=False)
+    extended, one = embedding(encoder), nn.Embedding(*table(encoder).shape)
+    one.weight.data = table(encoder)
     encoder.backbone.set_input_embeddings(one)
     encoder(*ragged(encoder, NEW)).square().sum().backward()
-    torch.testing.assert_close(extended.new.grad, one.weight.grad[-len(extended.new) :])  # type: ignore[index,union-attr]
+    assert one.weight.grad is not None
+    torch.testing.assert_close(extended.new.grad, one.weight.grad[-len(extended.new) :])
 
 
 def test_a_word_with_known_pieces_starts_as_their_mean() -> None:
@@ -86,8 +99,6 @@ def test_unknown_words_start_all_different_and_by_the_seed() -> None:
 
 
 def test_random_rows_have_mean_and_covariance_of_the_table() -> None:
-    from llmagentos.encoder._adaptation import _random_rows
-
     generator = torch.Generator().manual_seed(0)
     old = torch.randn(50, 4, generator=generator) @ torch.randn(4, 4, generator=generator) + 3
     rows = _random_rows(old, 200_000, 1).numpy()

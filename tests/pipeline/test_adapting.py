@@ -55,7 +55,8 @@ def test_new_texts_have_new_tokens_that_learned(model: Path, models: dict[str, P
     before, after = EmbeddingModel.load(models["bert"]), EmbeddingModel.load(model)
     unknown = [b.tokenizer.encode(CHINESE[0]).tokens.count("[UNK]") for b in (before.encoder, after.encoder)]
     assert unknown[1] < unknown[0] / 2  # a character of a single text may stay so
-    assert not np.allclose(*after.encode(CHINESE[:2]), atol=1e-3)
+    first, second = after.encode(CHINESE[:2])
+    assert not np.allclose(first, second, atol=1e-3)
 
 
 def test_the_model_loads_elsewhere(model: Path) -> None:
@@ -93,17 +94,14 @@ def test_what_cannot_be_adapted(
     encoder: str, settings: list[str], sentence: str, models: dict[str, Path], texts: Path, tmp_path: Path
 ) -> None:
     name = str(models.get(encoder, encoder))
-    done = run(
-        *("train", texts, "--out", tmp_path / "model", "--encoder", name, "--adapt-vocabulary", *settings)
-    )
+    arguments = ("--encoder", name, "--adapt-vocabulary", *settings)
+    done = run("train", texts, "--out", tmp_path / "model", *arguments)
     assert sentence in done.sentence
     assert not (tmp_path / "model.partial").exists()
 
 
 def test_text_of_known_words_is_refused(models: dict[str, Path], tmp_path: Path) -> None:
     texts = write_texts(tmp_path, ["a b c d e f g h", "h g f e d c b a", "a c e g b d f h"])
-    done = run(
-        *("train", texts, "--out", tmp_path / "model", "--encoder", models["bert"], "--adapt-vocabulary"),
-        *("--set=corpus.min_characters=1", "--steps", "3", *TINY),
-    )
+    arguments = ("--encoder", models["bert"], "--adapt-vocabulary", "--set=corpus.min_characters=1")
+    done = run("train", texts, "--out", tmp_path / "model", *arguments, "--steps", "3", *TINY)
     assert "nothing to add; train without --adapt-vocabulary" in done.sentence

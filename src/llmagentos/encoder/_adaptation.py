@@ -98,4 +98,5 @@ def _random_rows(table: Float32[Tensor, "v d"], number: int, seed: int) -> Float
     # The square root of the covariance by its eigenvectors: a small table's is singular.
     values, vectors = torch.linalg.eigh((table - mean).T @ (table - mean) / len(table))
     noise = torch.randn(number, table.shape[1], generator=torch.Generator().manual_seed(seed))
-    return mean + noise * values.clamp_min(0).sqrt() @ vectors.T
+    rows: Tensor = mean + noise * values.clamp_min(0).sqrt() @ vectors.T
+    return rows
