@@ -71,6 +71,8 @@ class TrainingConfig:
     Example:
         >>> TrainingConfig(batch_size=32).resolved(pretrained=True).learning_rate
         1e-05
+        >>> TrainingConfig(batch_size=32).resolved(pretrained=True, new_rows=True).learning_rate
+        0.005
     """
 
     batch_size: Annotated[
