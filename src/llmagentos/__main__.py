@@ -91,6 +91,13 @@ def train(
     config: _ConfigFile = None,
     settings: _Set = None,
     text_field: _TextField = None,
+    adapt_vocabulary: Annotated[
+        bool,
+        Option(
+            "--adapt-vocabulary",
+            help="Add the words of the text that the model's tokenizer lacks, and train only them.",
+        ),
+    ] = False,
     resume: Annotated[bool, Option("--resume", help="Go on with a run that was stopped.")] = False,
     ray: Annotated[
         str | None,
@@ -99,7 +106,8 @@ def train(
 ) -> None:
     """Learn an embedding model from unlabelled text, and measure it on text held out."""
     _check_out(out, inputs)
-    loaded = _config(config, settings, text_field)
+    given = [*(settings or []), *(["encoder.adapt_vocabulary=true"] if adapt_vocabulary else [])]
+    loaded = _config(config, given, text_field)
     how: dict[str, Any] = {
         "encoder": encoder,
         "config": loaded,

@@ -48,7 +48,9 @@ def alone(
     folder = tmp_path_factory.mktemp("alone")
     for name, encoder in encoders.items():
         assert run("train", texts, "--out", folder / name, "--encoder", encoder, *SETTINGS).status == 0
-    return {name: folder / name for name in encoders}
+    adapting = ("--encoder", encoders["bert"], "--adapt-vocabulary")
+    assert run("train", texts, "--out", folder / "adapted", *adapting, *SETTINGS).status == 0
+    return {name: folder / name for name in (*encoders, "adapted")}
 
 
 def assert_same_run(model: Path, other: Path) -> None:
@@ -65,7 +67,14 @@ def assert_same_run(model: Path, other: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "more"), [("static", ()), ("bert", ()), ("bert", ("--set=training.shard=true",))]
+    ("name", "more"),
+    [
+        ("static", ()),
+        ("bert", ()),
+        ("bert", ("--set=training.shard=true",)),
+        ("bert", ("--adapt-vocabulary",)),
+        ("bert", ("--adapt-vocabulary", "--set=training.shard=true")),
+    ],
 )
 def test_torchrun_trains_what_one_process_does(
     tmp_path: Path,
@@ -81,7 +90,7 @@ def test_torchrun_trains_what_one_process_does(
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Next:") == 1  # the first one speaks
-    assert_same_run(out, alone[name])
+    assert_same_run(out, alone["adapted" if "--adapt-vocabulary" in more else name])
 
 
 def test_what_is_refused_is_said_once_and_all_end(tmp_path: Path, texts: Path) -> None:

@@ -31,7 +31,7 @@ def pieces(tokenizer: Tokenizer) -> list[str]:
 
 def words_of(given_texts: list[str]) -> Counter[str]:
     """The words as a tokenizer for other than Chinese text sees them."""
-    return _tokenizer._words(given_texts, _tokenizer._normalizer(chinese=False))
+    return _tokenizer.counted_words(given_texts, _tokenizer.word_cutter())
 
 
 @BOTH
@@ -176,10 +176,10 @@ def test_the_vocabulary_is_chosen_by_script() -> None:
 def test_the_sample_is_the_texts_with_the_smallest_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_tokenizer, "_SAMPLE_BYTES", 1000)
     texts = [f"{number:050d}" for number in range(500)]
-    sample = _tokenizer._sample(documents(texts))
+    sample = _tokenizer.sampled_texts(documents(texts))
     assert len(sample) == 20
     assert sample == sorted(texts, key=lambda t: xxhash.xxh3_64_intdigest(t.encode()))[:20]
-    assert _tokenizer._sample(documents(texts[::-1])) == sample
+    assert _tokenizer.sampled_texts(documents(texts[::-1])) == sample
     monkeypatch.setattr(_tokenizer, "_SAMPLE_BYTES", 40_000)
     monkeypatch.setattr(_tokenizer, "_UNSPACED_SAMPLE_BYTES", 8_000)
     assert _tokenizer._cost_bytes("中" * 10) == 150

@@ -11,6 +11,7 @@ from llmagentos.encoder._memory import can_go_on_after, is_out_of_memory, memory
 from llmagentos.encoder._static import StaticEncoder
 
 if TYPE_CHECKING:
+    from llmagentos.encoder._adaptation import adapt_vocabulary
     from llmagentos.encoder._small import grow
     from llmagentos.encoder._transformer import TransformerEncoder
 
@@ -21,6 +22,7 @@ __all__ = [
     "StaticEncoder",
     "TransformerEncoder",
     "Work",
+    "adapt_vocabulary",
     "can_go_on_after",
     "dropout_mask",
     "grow",
@@ -33,6 +35,10 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     # transformers takes a second to import, and static models need none of it.
+    if name == "adapt_vocabulary":
+        from llmagentos.encoder._adaptation import adapt_vocabulary
+
+        return adapt_vocabulary
     if name == "TransformerEncoder":
         from llmagentos.encoder._transformer import TransformerEncoder
 

@@ -10,12 +10,15 @@ from llmagentos.errors import ConfigError
 
 @dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
 class EncoderConfig:
-    """Shape of an encoder that is trained from nothing; a pretrained one brings its own.
+    """Shape of an encoder that is trained from nothing, and what is added to a pretrained one.
 
     Args:
         dimension: D of a `static` encoder, and of a `small` one, which grows on it.
         layers: of a `small` encoder.
         heads: of the attention of each layer; they divide the dimension.
+        dimension: D of a `static` encoder.
+        adapt_vocabulary: give a Transformer the words of the corpus that its tokenizer lacks, and train only
+            their vectors: texts without such words keep the vectors that they have.
 
     Example:
         >>> EncoderConfig().dimension
@@ -25,6 +28,7 @@ class EncoderConfig:
     dimension: Annotated[int, Field(ge=2, le=8192, description="256 to 1024 is usual")] = 512
     layers: Annotated[int, Field(ge=1, le=100, description="2 to 6 is usual")] = 2
     heads: Annotated[int, Field(ge=1, le=128, description="dimension / 64 is usual")] = 8
+    adapt_vocabulary: Annotated[bool, Field(description="true or false")] = False
 
     def check_heads(self, width: int) -> None:
         """Refuse heads that do not share the width evenly, or whose columns rotary positions cannot pair.

@@ -19,6 +19,7 @@ from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
+from llmagentos.encoder._adaptation import joined_state
 from llmagentos.encoder._attention import PACKED
 from llmagentos.encoder._encoder import Encoder, Work, moved
 from llmagentos.encoder._folder import Pooling, read_json, write_json, write_modules
@@ -244,7 +245,7 @@ class TransformerEncoder(Encoder):
     def save(self, folder: Path) -> None:
         """Write a folder that sentence-transformers and transformers load. See `Encoder.save`."""
         with quiet_transformers():
-            self.backbone.save_pretrained(folder)
+            self.backbone.save_pretrained(folder, state_dict=joined_state(self.backbone))
             self._pretrained_tokenizer.save_pretrained(folder)
         config: dict[str, Any] = read_json(folder / "tokenizer_config.json", dict)
         if config.get("tokenizer_class") == _NEW_TOKENIZER_NAME:

@@ -42,10 +42,10 @@ from llmagentos.pipeline._report import (
     write_reports,
 )
 from llmagentos.pipeline._small import small_config, train_table, why_static
-from llmagentos.pipeline._start import absolute, encoder_name, new_static, starting_encoder
+from llmagentos.pipeline._start import absolute, check_adaptable, encoder_name, starting_encoder
 from llmagentos.pipeline._trained import TrainedModel
 from llmagentos.pipeline._workspace import decided, publish, remember_settings, workspace
-from llmagentos.tokens import StoreProgress, TokenStore, build_store, train_tokenizer
+from llmagentos.tokens import StoreProgress, TokenStore, build_store, extend_tokenizer, train_tokenizer
 from llmagentos.training import (
     Budget,
     Metrics,
@@ -131,14 +131,16 @@ def train(
             config = small_config(config)
         pretrained = None if encoder in ("static", "small") else load_encoder(encoder).to(device)
         transforms = is_small or not isinstance(pretrained, StaticEncoder | None)
-        training = config.training.resolved(pretrained=transforms)
+        check_adaptable(encoder, pretrained, config)
+        adapts = config.encoder.adapt_vocabulary
+        training = config.training.resolved(pretrained=transforms, new_rows=adapts)
         check_settings(training, ranks)
         if pretrained is not None:  # refused before all the text is read, if it cannot be
             prepare_encoder(pretrained, training)
         config = replace(config, training=TrainingConfig(**asdict(training)))
         fewest = _FEWEST_MINUTES_TO_PROBE if transforms else _FEWEST_MINUTES_TO_PROBE_STATIC
         is_long = minutes is None or minutes >= fewest
-        may_try = decided(work, "trial of views", not is_small and is_long)
+        may_try = decided(work, "trial of views", is_long and not is_small and not adapts)
         # Beside the section of the same name, which has the settings of new encoders.
         started_with = {"inputs": _names(inputs), "--encoder": encoder, "trial of views": may_try}
         remember_settings(work, {**started_with, **_kept(config).sections()})
@@ -150,9 +152,12 @@ def train(
         task = heldout_task(work / "heldout.jsonl", limit)
         probed = _probed_texts(corpus, config) if may_try else []
         store = _tokens(corpus, pretrained, probed, work / "store", config, on_progress)
-        usual = replace(config.views, preset=config.views.preset or usual_preset(transforms=transforms))
+        usual = replace(
+            config.views, preset=config.views.preset or usual_preset(transforms=transforms and not adapts)
+        )
         related = related_words_for(usual.resolved(), store, work)
-        model = pretrained or new_static(store, config).to(device)
+        begins_as = "static" if is_small else encoder
+        model = starting_encoder(begins_as, store, config, work, pretrained).to(device)
         aside = {document.text for document in probed}
         pairs = find_pairs(corpus, store, config, work, on_progress, aside=aside)
         share = share_of(pairs, config.views)
@@ -210,8 +215,9 @@ def train(
             model = starting_encoder(encoder, store, config, work).to(device)
             load_weights(result.checkpoint, model)
         after = Remembering(EmbeddingModel(model))
-        untrained = starting_encoder(encoder, store, config, work).to(device)
-        before = Remembering(EmbeddingModel(untrained))
+        is_new = pretrained is None
+        untrained = starting_encoder(encoder, store, config, work) if is_new else load_encoder(encoder)
+        before = Remembering(EmbeddingModel(untrained.to(device)))
         report = None if task is None else measure(after, before, task, on_progress)
         story = Story(
             encoder=encoder,
@@ -289,9 +295,12 @@ def _tokens(
 ) -> TokenStore:
     if folder.exists():  # by the run that is resumed
         return TokenStore(folder)
-    if pretrained is None:
+    if pretrained is None or config.encoder.adapt_vocabulary:
         on_progress(Update(stage="tokenizer"))
-        tokenizer = train_tokenizer(corpus.training(), config.tokens)
+        if pretrained is None:
+            tokenizer = train_tokenizer(corpus.training(), config.tokens)
+        else:
+            tokenizer = extend_tokenizer(pretrained.tokenizer, corpus.training(), config.tokens)
         on_progress(
             Update(stage="tokenizer", done=1, total=1, note=f"{tokenizer.get_vocab_size():,} entries")
         )

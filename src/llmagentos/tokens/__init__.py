@@ -15,6 +15,7 @@ from llmagentos.tokens._batch import (
 from llmagentos.tokens._characters import PUNCTUATION, SPACE, UNSPACED, WORD, character_classes
 from llmagentos.tokens._config import TokensConfig
 from llmagentos.tokens._encode import encode_texts
+from llmagentos.tokens._extension import check_extendable, extend_tokenizer
 from llmagentos.tokens._pairs import PairStore, build_pairs
 from llmagentos.tokens._store import StoreProgress, TokenStore, build_store
 from llmagentos.tokens._tokenizer import train_tokenizer
@@ -38,8 +39,10 @@ __all__ = [
     "build_pairs",
     "build_store",
     "character_classes",
+    "check_extendable",
     "concatenated",
     "encode_texts",
+    "extend_tokenizer",
     "mark_units",
     "ragged_index",
     "split_words",

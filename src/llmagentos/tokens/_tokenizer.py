@@ -74,15 +74,21 @@ def train_tokenizer(documents: Iterable[Document], config: TokensConfig) -> Toke
         >>> tokenizer.encode("Contrast!").tokens
         ['contrast', '!']
     """
-    sample = _sample(documents)
-    normalizer = _normalizer(chinese=is_chinese(sample))
-    words = _words(sample, normalizer)
+    sample = sampled_texts(documents)
+    cutter = word_cutter(chinese=is_chinese(sample))
+    tokenizer = tokenizer_of(counted_words(sample, cutter), config)
+    tokenizer.normalizer = cutter.normalizer
+    return tokenizer
+
+
+def tokenizer_of(words: Counter[str], config: TokensConfig) -> Tokenizer:
+    """The tokenizer that is trained on words, each with its number of occurrences, for words that are
+    normalised already; see `train_tokenizer`.
+    """
     if not words:
         raise InputError("there is no training text to make a tokenizer from; give more text")
     train = _train_unigram if config.kind == "unigram" else _train_wordpiece
-    tokenizer = train(words, _vocabulary_size(words, config))
-    tokenizer.normalizer = normalizer
-    return tokenizer
+    return train(words, _vocabulary_size(words, config))
 
 
 def _vocabulary_size(words: Counter[str], config: TokensConfig) -> int:
@@ -110,9 +116,16 @@ def _vocabulary_size(words: Counter[str], config: TokensConfig) -> int:
     return max(_UNSPACED_VOCABULARY_SIZE if unspaced > 0.5 else _VOCABULARY_SIZE, fewest * 3 // 2)
 
 
-def _normalizer(*, chinese: bool) -> normalizers.Normalizer:
+def word_cutter(*, chinese: bool = False) -> Tokenizer:
+    """What normalises and cuts text into words, as the tokenizers that are trained here do.
+
+    Args:
+        chinese: read traditional characters as simplified ones.
+    """
     steps: list[normalizers.Normalizer] = [normalizers.NFKC(), normalizers.Lowercase()]
-    return normalizers.Sequence([*steps, simplifying()] if chinese else steps)
+    cutter = _tokenizer(models.BPE())
+    cutter.normalizer = normalizers.Sequence([*steps, simplifying()] if chinese else steps)
+    return cutter
 
 
 def _tokenizer(model: models.Model) -> Tokenizer:
@@ -223,19 +236,24 @@ def _repeated(words: Counter[str]) -> Iterator[str]:
         yield " ".join(repeat(word, count))
 
 
-def _words(texts: list[str], normalizer: normalizers.Normalizer) -> Counter[str]:
-    """The words of the texts as the tokenizer sees them, each with its number of occurrences."""
-    cutter = _tokenizer(models.BPE()).pre_tokenizer
+def counted_words(texts: Iterable[str], tokenizer: Tokenizer) -> Counter[str]:
+    """The words that a tokenizer cuts the texts into before it looks for pieces, and how many of each.
+
+    Args:
+        texts: to count in.
+        tokenizer: with a pre-tokenizer.
+    """
     words: Counter[str] = Counter()
     # At spaces and line ends alone: `str.split()` also cuts at characters that the tokenizer keeps.
     chunks = Counter(chain.from_iterable(text.replace("\n", " ").split(" ") for text in texts))
     for chunk, count in chunks.items():
-        for word, _ in cutter.pre_tokenize_str(normalizer.normalize_str(chunk)):
+        normalised = chunk if tokenizer.normalizer is None else tokenizer.normalizer.normalize_str(chunk)
+        for word, _ in tokenizer.pre_tokenizer.pre_tokenize_str(normalised):
             words[word] += count
     return words
 
 
-def _sample(documents: Iterable[Document]) -> list[str]:
+def sampled_texts(documents: Iterable[Document]) -> list[str]:
     """The texts with the smallest hashes, in the order of their hashes, as many as fit the budget."""
     heap: list[tuple[int, str, int]] = []  # smallest negative hash first: the largest hash leaves first
     size = 0

@@ -73,6 +73,8 @@ class TrainingConfig:
     Example:
         >>> TrainingConfig(batch_size=32).resolved(pretrained=True).learning_rate
         1e-05
+        >>> TrainingConfig(batch_size=32).resolved(pretrained=True, new_rows=True).learning_rate
+        0.005
     """
 
     batch_size: Annotated[
@@ -105,11 +107,12 @@ class TrainingConfig:
     shard: Annotated[bool, Field(description="true or false")] = False
     compile: Annotated[bool, Field(description="true or false")] = False
 
-    def resolved(self, *, pretrained: bool) -> ResolvedTrainingConfig:
+    def resolved(self, *, pretrained: bool, new_rows: bool = False) -> ResolvedTrainingConfig:
         """The same settings with nothing left open.
 
         Args:
             pretrained: the encoder starts from trained weights (a Transformer), not from nothing.
+            new_rows: of a pretrained encoder only the vectors of new words are trained.
 
         Returns:
             What was given, and for the rest what suits the encoder.
@@ -137,6 +140,8 @@ class TrainingConfig:
             else {"batch_size": 1024, "learning_rate": 2e-3, "max_tokens": 256, "checkpoint_steps": 500}
         )
         usual["table_rate"] = 1.0
+        if new_rows:
+            usual |= {"batch_size": 128, "learning_rate": 5e-3, "max_tokens": 24}
         usual["micro_batch_tokens"] = _micro_batch_tokens()
         usual["precision"] = "bf16" if pretrained and _multiplies_bf16() else "fp32"
         given = {name: value for name, value in asdict(self).items() if value is not None}
