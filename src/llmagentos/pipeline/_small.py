@@ -19,8 +19,8 @@ from llmagentos.views import PairedViews, Views
 # 2026-11-23), and a branch is worth nothing on a table that is still learning faster than itself.
 STATIC_SHARE: Final = 1 / 3
 
-# benchmarks/LOG.md, 2026-11-26: in 12 minutes of one core a branch gained nothing. Where
-# it does is not known; below this it would have no more than about that on two cores.
+# benchmarks/LOG.md, 2026-11-26: 12 minutes of a core gained a branch nothing. Where it does is not known;
+# 20 minutes are a choice, for nothing was measured that long.
 FEWEST_CPU_MINUTES: Final = 20.0
 
 _BRANCH: Final[dict[str, Any]] = {
