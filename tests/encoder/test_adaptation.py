@@ -57,11 +57,13 @@ def test_old_texts_keep_their_vectors_to_the_bit() -> None:
     assert torch.equal(after(*ragged(after, TEXTS)), before(*ragged(before, TEXTS)))
 
 
-def test_only_the_new_rows_are_trained() -> None:
+def test_old_rows_are_not_trained_and_new_ones_are_the_table() -> None:
     encoder = adapted()
-    assert [name for name, p in encoder.named_parameters() if p.requires_grad] == [
-        "backbone.embeddings.word_embeddings.new"
+    frozen = [name for name, p in encoder.named_parameters() if not p.requires_grad]
+    assert [name for name in frozen if "pooler" not in name] == [  # which has no part in the mean
+        "backbone.embeddings.word_embeddings.weight"
     ]
+    assert encoder.table is embedding(encoder).new
     encoder(*ragged(encoder, NEW)).square().sum().backward()
     gradient = embedding(encoder).new.grad
     assert gradient is not None

@@ -44,7 +44,7 @@ def _choose(
     store = make_store(folder / "store", TEXTS, encoder.tokenizer)
     return choose_views(
         encoder,
-        candidates(ViewsConfig(), 0.0, transforms=True),
+        candidates(ViewsConfig(), 0.0, transforms=True, mean_tokens=100),
         lambda recipe: Views(store, recipe),
         matchings(texts, structural_pairs(texts)),
         NTXentLoss(0.05),
@@ -109,15 +109,20 @@ def test_few_pairs_are_not_matched() -> None:
 
 @pytest.mark.parametrize(
     ("settled", "share", "number"),
-    [({}, 0.3, 8), ({}, 0.0, 2), ({"preset": "seed"}, 0.3, 4), ({"pairs": 0.2}, 0.3, 2),
+    [({}, 0.3, 6), ({}, 0.0, 2), ({"preset": "seed"}, 0.3, 3), ({"pairs": 0.2}, 0.3, 2),
      ({"preset": "crop", "pairs": 0.0}, 0.3, 1)],
 )  # fmt: skip
 def test_what_the_user_settled_is_in_every_candidate(
     settled: dict[str, Any], share: float, number: int
 ) -> None:
-    found = candidates(ViewsConfig(**settled), share, transforms=True)
+    found = candidates(ViewsConfig(**settled), share, transforms=True, mean_tokens=20)
     assert len(found) == number == len({(one.preset, one.pairs) for one in found})
     assert all(getattr(one, name) == value for one in found for name, value in settled.items())
+
+
+def test_long_texts_are_never_left_for_pairs_alone() -> None:
+    found = candidates(ViewsConfig(), 0.3, transforms=False, mean_tokens=200)
+    assert [one.pairs for one in found] == [0.3, 0.0]
 
 
 def test_the_texts_kept_aside_do_not_depend_on_the_order() -> None:

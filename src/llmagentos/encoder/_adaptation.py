@@ -1,7 +1,7 @@
-"""New words for a pretrained Transformer: rows are added to its table of token vectors, and only they learn.
+"""New words for a pretrained Transformer: rows are added to its table of token vectors.
 
-What was there stays as it is, table and layers, in training too. So a text without any new token has the
-very vector that it had before, and nothing is forgotten.
+The rows that were there stay as they are, in training too, and before training a text without any new token
+has the very vector that it had. The layers learn slowly beside the new rows (`training.table_rate`).
 """
 
 import json
@@ -55,18 +55,18 @@ class ExtendedEmbedding(nn.Module):
 
 
 def adapt_vocabulary(encoder: "TransformerEncoder", tokenizer: Tokenizer, *, seed: int = 0) -> None:
-    """Give an encoder the tokens that an extended tokenizer has more than its own, to be trained alone.
+    """Give an encoder the tokens that an extended tokenizer has more than its own.
 
     A new token starts as the mean of the pieces that the old tokenizer cuts it into. Where it did not know
     one of them, it starts at random, N(mean, covariance) of the old rows: different from all others, and
     like what the layers are used to.
 
     Args:
-        encoder: with a WordPiece tokenizer; changed in place, all of it but the new rows is frozen.
+        encoder: with a WordPiece tokenizer; changed in place; the old rows of its table are frozen.
         tokenizer: from `llmagentos.tokens.extend_tokenizer` and the encoder's.
         seed: of the random rows.
     """
-    backbone, old = encoder.backbone.requires_grad_(False), encoder.tokenizer
+    backbone, old = encoder.backbone, encoder.tokenizer
     size = vocabulary_rows(old)
     weight = cast(nn.Embedding, backbone.get_input_embeddings()).weight.detach()[:size]
     model = json.loads(old.to_str())["model"]

@@ -17,8 +17,8 @@ class EncoderConfig:
         layers: of a `small` encoder.
         heads: of the attention of each layer; they divide the dimension.
         dimension: D of a `static` encoder.
-        adapt_vocabulary: give a Transformer the words of the corpus that its tokenizer lacks, and train only
-            their vectors: texts without such words keep the vectors that they have.
+        adapt_vocabulary: give a Transformer the words of the corpus that its tokenizer lacks, and train their
+            vectors faster than its layers (`training.table_rate`); the vectors of old words stay.
 
     Example:
         >>> EncoderConfig().dimension

@@ -19,7 +19,7 @@ from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase, PreTrainedTokenizerFast
 
-from llmagentos.encoder._adaptation import joined_state
+from llmagentos.encoder._adaptation import ExtendedEmbedding, joined_state
 from llmagentos.encoder._attention import PACKED
 from llmagentos.encoder._encoder import Encoder, Work, moved
 from llmagentos.encoder._folder import Pooling, read_json, write_json, write_modules
@@ -225,7 +225,8 @@ class TransformerEncoder(Encoder):
     @property
     def table(self) -> nn.Parameter:
         """See `Encoder.table`."""
-        return cast(nn.Parameter, cast(nn.Embedding, self.backbone.get_input_embeddings()).weight)
+        table = cast(nn.Embedding | ExtendedEmbedding, self.backbone.get_input_embeddings())
+        return table.new if isinstance(table, ExtendedEmbedding) else cast(nn.Parameter, table.weight)
 
     @property
     def layers(self) -> Sequence[nn.Module]:

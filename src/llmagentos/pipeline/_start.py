@@ -66,7 +66,7 @@ def check_adaptable(name: str, encoder: Encoder | None, config: Config) -> None:
     """Refuse to adapt the vocabulary of what has none that can be, before all the text is read.
 
     Raises:
-        ConfigError: a static encoder, or layers that are to be frozen, which all are.
+        ConfigError: a static encoder, or layers that are to be frozen, with the table below them.
         ModelError: a tokenizer that cannot be extended.
     """
     if not config.encoder.adapt_vocabulary:
@@ -83,8 +83,8 @@ def check_adaptable(name: str, encoder: Encoder | None, config: Config) -> None:
         )
     if config.training.freeze_layers:
         raise ConfigError(
-            "freeze_layers must be 0 where the vocabulary is adapted, which trains the vectors of new words "
-            f"and no layer, got {config.training.freeze_layers} (training.freeze_layers)"
+            "freeze_layers must be 0 where the vocabulary is adapted, for it would freeze the new words too, "
+            f"got {config.training.freeze_layers} (training.freeze_layers)"
         )
     try:
         check_extendable(encoder.tokenizer)

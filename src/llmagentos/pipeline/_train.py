@@ -161,7 +161,9 @@ def train(
         aside = {document.text for document in probed}
         pairs = find_pairs(corpus, store, config, work, on_progress, aside=aside)
         share = share_of(pairs, config.views)
-        recipes = candidates(config.views, share, transforms=transforms)
+        recipes = candidates(
+            config.views, share, transforms=transforms, mean_tokens=store.num_tokens / len(store)
+        )
         trials = _trials(
             model,
             recipes,
