@@ -142,8 +142,8 @@ class TrainingConfig:
         )
         usual["table_rate"] = 1.0
         if new_rows:
-            # all-MiniLM-L6-v2 on Chinese, odd rows of STS-B zh dev: new rows alone 65, with layers at 2e-5 beside
-            # them 69.5 after 40 steps (one seed, benchmarks/LOG.md).
+            # all-MiniLM-L6-v2 on Chinese, odd rows of STS-B zh dev: new rows alone 65, with layers at 2e-5
+            # beside them 69.5 after 40 steps (one seed, benchmarks/LOG.md).
             usual |= {"batch_size": 128, "learning_rate": 2e-5, "table_rate": 250.0, "max_tokens": 24}
         usual["micro_batch_tokens"] = _micro_batch_tokens()
         usual["precision"] = "bf16" if pretrained and _multiplies_bf16() else "fp32"
