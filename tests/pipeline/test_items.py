@@ -12,6 +12,7 @@ from llmagentos.errors import InputError
 from llmagentos.pipeline import train
 from llmagentos.pipeline._progress import Update
 
+from ..dying import killed_at
 from ..training.small import make_texts
 
 TEXTS = make_texts(60)
@@ -71,3 +72,16 @@ def test_few_pairs_are_seen_once_an_epoch(tmp_path: Path) -> None:
     share = float(text.split("pairs = ")[1].split()[0])
     manifest = json.loads((tmp_path / "model" / "manifest.json").read_text(encoding="utf-8"))
     assert 0 < share <= 10 / (manifest["num_training"] + 10)
+
+
+@pytest.mark.parametrize("moment", [("pairs", 0), ("training", 2)], ids=lambda moment: str(moment[0]))
+def test_a_killed_run_goes_on_with_the_same_pairs(moment: tuple[str, float], tmp_path: Path) -> None:
+    rows = [{"title": one.title, "text": one.text} for one in documents()]
+    texts = tmp_path / "texts.jsonl"
+    texts.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    config = Config().override([*SETTINGS, "training.checkpoint_steps=1"])
+    killed_at(moment, texts, tmp_path / "killed", "static", config, 4)
+    for name in ("killed", "whole"):
+        train([texts], tmp_path / name, config=config, steps=4, resume=name == "killed")
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("killed", "whole")]
+    assert weights[0] == weights[1]
