@@ -173,7 +173,7 @@ def test_a_step_without_memory_keeps_what_was_read(
     _goes_on_from_what_was_read(texts, tmp_path / "model", uninterrupted["static"], monkeypatch)
 
 
-@pytest.mark.parametrize("where", ["train_encoder", "NTXentLoss", "new_static"])
+@pytest.mark.parametrize("where", ["train_encoder", "NTXentLoss", "starting_encoder"])
 def test_memory_that_runs_out_after_all_was_read_keeps_that(
     texts: Path,
     uninterrupted: dict[str, Path],
