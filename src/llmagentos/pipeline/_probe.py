@@ -54,8 +54,8 @@ def candidates(
             preset is open.
         share: usual share of structural pairs, 0 where there are none.
         transforms: whether the encoder is a Transformer.
-        mean_tokens: of a text. Pairs alone are tried where texts are shorter than 50 tokens, of which crops
-            are no texts: on longer ones a trial of seconds prefers them, and a run ends worse (arXiv).
+        mean_tokens: of a text. Where texts have 50 tokens or more, a static encoder is given no choice of
+            the share: on arXiv a trial of seconds preferred pairs alone or none, and a run ends worse.
 
     Returns:
         At least one, the usual one first.
@@ -68,8 +68,9 @@ def candidates(
     """
     open_presets: list[Preset] = ["span", "dropout"] if transforms else ["crop"]
     presets = [usual.preset] if usual.preset else open_presets
-    alone = [1.0] if mean_tokens < _SHORT_TEXT_TOKENS else []
-    shares = [usual.pairs] if usual.pairs is not None else [share, 0.0, *alone] if share else [0.0]
+    is_short = mean_tokens < _SHORT_TEXT_TOKENS
+    others = [0.0, 1.0] if is_short else [0.0] if transforms else []
+    shares = [usual.pairs] if usual.pairs is not None else [share, *others] if share else [0.0]
     return [replace(usual, preset=preset, pairs=pairs) for preset in presets for pairs in shares]
 
 
