@@ -18,7 +18,7 @@ from llmagentos.views import PairedViews, Views, ViewsConfig
 #   a share 0.3 93.5 / 84.6 / 56.4 / 78.5
 #   titles only 93.5 / 81.8 / 50.7 / 77.9
 _USUAL_SHARE: Final = 0.3
-# So few pairs teach nothing that the texts do not.
+# A choice: fewer are left out, so that a few titles make no run in-task.
 _SMALLEST_SHARE: Final = 0.01
 _FOLDER: Final = "pairs"
 

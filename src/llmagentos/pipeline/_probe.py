@@ -32,8 +32,8 @@ from llmagentos.views import PairedViews, Preset, Views, ViewsConfig
 
 _NUM_TEXTS: Final = 200
 _FEWEST_PAIRS: Final = 20
-# Ten steps move a pretrained encoder, and take a minute with MiniLM on two cores; one from nothing has first
-# to learn what words are, and is a thousand times as fast.
+# Ten steps move a pretrained encoder, and take a minute with MiniLM on two cores; a hundred of a
+# static encoder take seconds, and are too few to tell recipes apart on long texts (benchmarks/LOG.md).
 _STEPS, _STEPS_STATIC = 10, 100
 # A crop of 10 to 50% of such a text is some words that are in a thousand others.
 _SHORT_TEXT_TOKENS: Final = 50.0
