@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmagentos.corpus import Document, structural_pairs
+from llmagentos.corpus import CorpusConfig, Document, structural_pairs
+from llmagentos.corpus._preparing import cut_document
 
 
 def found(documents: Iterable[Document]) -> list[tuple[str, str, str]]:
@@ -124,8 +125,16 @@ def test_conversations_may_be_interleaved() -> None:
 
 
 def test_passages_of_one_text_are_no_conversation() -> None:
-    parts = [Document(id=f"a#{number}", text=f"Part {number}.", group="hash") for number in (1, 2)]
-    assert found(parts) == []
+    document = Document(id="a", text="One sentence here. " * 20)
+    parts = cut_document(document, CorpusConfig(max_characters=200))
+    assert len(parts) > 1
+    assert found([part for part in parts if isinstance(part, Document)]) == []
+
+
+def test_an_id_with_a_number_sign_is_an_id_like_any_other() -> None:
+    talk = said(("ann", "Does it boot?"), ("bob", "It does."))
+    named = [replace(one, id=f"log#{number}") for number, one in enumerate(talk, start=1)]
+    assert found(named) == [("turn", "Does it boot?", "It does.")]
 
 
 lines = st.lists(st.tuples(st.sampled_from(["", "ann", "bob", "eve"]), st.text(max_size=30)), max_size=12)

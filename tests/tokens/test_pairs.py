@@ -17,6 +17,7 @@ from llmagentos.tokens import (
     build_store,
     train_tokenizer,
 )
+from llmagentos.tokens._store import text_hash
 
 TEXTS = ["Water boils at 100 degrees.", "Ice melts at zero.", "Steam is hot water."]
 
@@ -63,7 +64,16 @@ def test_hash_and_group_are_those_of_the_document(store: TokenStore, tmp_path: P
     built = build_pairs(given, store, tmp_path / "pairs")
     assert built is not None
     assert built.hashes.tolist() == store.hashes[[1, 0]].tolist()
-    assert built.groups.tolist() == [int(store.groups[0]), 0]
+    assert built.groups.tolist() == [int(store.groups[0]), text_hash("boiling")]
+
+
+def test_a_title_of_many_texts_is_no_title(store: TokenStore, tmp_path: Path) -> None:
+    shared = [pair("abstract", f"water boils {number}") for number in range(6)]
+    answers = [pair(f"is it hot {number}", "steam") for number in range(6)]
+    few = [pair("melting", f"ice melts {number}") for number in range(5)]
+    built = build_pairs([*shared, *answers, *few], store, tmp_path / "pairs")
+    assert built is not None and len(built) == 5
+    assert set(built.groups.tolist()) == {text_hash("melting")}
 
 
 def test_a_side_without_a_token_costs_its_pair_alone(store: TokenStore, tmp_path: Path) -> None:

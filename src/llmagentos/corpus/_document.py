@@ -25,6 +25,7 @@ class Document:
         time: when it was written, as the source says it; "" where unknown.
         speaker: who said it, in a conversation; "" where unknown.
         reply_to: id of the text that this one answers; "" where it answers none.
+        passage: "1", "2" and so on where a long text was cut; "" for a whole text.
 
     Examples:
         >>> Document(id="a:1", text="Water boils at 100 degrees.").title
@@ -40,6 +41,7 @@ class Document:
     time: str = ""
     speaker: str = ""
     reply_to: str = ""
+    passage: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

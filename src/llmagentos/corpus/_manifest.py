@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MANIFEST_VERSION", "InputSummary", "Manifest", "ShardSummary"]
 
-MANIFEST_VERSION = 2
+MANIFEST_VERSION = 3
 _Count = Annotated[int, Field(ge=0)]
 
 

@@ -15,7 +15,7 @@ from llmagentos.errors import InputError
 
 __all__ = ["COLUMNS", "KEYED_COLUMNS", "ShardWriter", "read_batches", "read_shard", "schema", "values_of"]
 
-COLUMNS = ("id", "title", "text", "language", "source", "group", "time", "speaker", "reply_to")
+COLUMNS = ("id", "title", "text", "language", "source", "group", "time", "speaker", "reply_to", "passage")
 KEYED_COLUMNS = (*COLUMNS, "hash", "key")
 _GROUP_ROWS = 4_096
 # A row group waits in memory as Python strings: 32 MB of text bound it where texts are long.

@@ -82,7 +82,7 @@ def structural_pairs(documents: Iterable[Document]) -> Iterator[TextPair]:
     conversations: OrderedDict[str, _Conversation] = OrderedDict()
     for document in documents:
         found = [*_titles(document), *_headings(document), *_questions(document)]
-        if document.group and "#" not in document.id:  # passages of one text are no conversation
+        if document.group and not document.passage:  # passages of one text are no conversation
             conversation = conversations.pop(document.group, None) or _Conversation()
             conversations[document.group] = conversation
             if len(conversations) > _OPEN_GROUPS:

@@ -2,7 +2,7 @@
 
 rows.bin    int64  (P, 2)   row of the store, or ~row of `texts/` where negative
 hashes.bin  uint64 (P,)     of the text whose other views are no negatives of the pair
-groups.bin  uint64 (P,)     hash of the session, 0 for none
+groups.bin  uint64 (P,)     hash of the session, or of the first text where there is none
 kinds.bin   uint8  (P,)     place in `PAIR_KINDS`
 texts/                      token store of titles, headings and the like; absent where there are none
 """
@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import chain, islice
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 from jaxtyping import Int64, UInt64
@@ -30,6 +31,9 @@ from llmagentos.tokens._store import (
     text_hash,
 )
 
+# A title of many texts ("Abstract", the book that 7,070 passages are from) says what kind of texts they are;
+# to pull all of them to it, and each from the others, teaches nothing. The number is a choice.
+_MOST_WITH_A_SIDE: Final = 5
 _TEXTS = "texts"
 _MISSING = np.iinfo(np.int64).min
 
@@ -117,7 +121,8 @@ def build_pairs(
         on_progress: called as texts that are no documents are tokenised.
 
     Returns:
-        The opened pairs, without those of which a side has no token; None where there are none.
+        The opened pairs, without those of which a side has no token or is a side of more than 5; None where
+        there are none.
 
     Raises:
         OutputError: `folder` exists, or the disk is full; nothing half-written stays.
@@ -136,7 +141,8 @@ def build_pairs(
                 if number not in documents:
                     yield Document(id="", text=text)
             hashes.append(text_hash(pair.text))
-            groups.append(text_hash(pair.group) if pair.group else 0)
+            # Texts with one title are no negatives of each other.
+            groups.append(text_hash(pair.group or pair.first))
             kinds.append(PAIR_KINDS.index(pair.kind))
 
     with disk_errors(folder, partial):
@@ -158,7 +164,8 @@ def build_pairs(
             found = _Rows(TokenStore(partial / _TEXTS).hashes).find(asked)
             rows = np.where((rows == _MISSING) & (found != _MISSING), ~found, rows)
         rows = rows.reshape(-1, 2)
-        whole = (rows != _MISSING).all(axis=1)
+        sides_of_few = [_num_equal(column) <= _MOST_WITH_A_SIDE for column in rows.T]
+        whole = (rows != _MISSING).all(axis=1) & np.logical_and(*sides_of_few)
         if not whole.any():
             shutil.rmtree(partial)
             return None
@@ -173,6 +180,12 @@ def build_pairs(
         (partial / "pairs.json").write_text(json.dumps(meta), encoding="utf-8")
         partial.rename(folder)
     return PairStore(folder, store)
+
+
+def _num_equal(values: Int64[np.ndarray, " P"]) -> Int64[np.ndarray, " P"]:
+    """How many of the values are like each."""
+    _, places, counts = np.unique(values, return_inverse=True, return_counts=True)
+    return counts[places]
 
 
 class _Rows:
