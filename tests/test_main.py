@@ -3,6 +3,7 @@
 import gzip
 import json
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -105,6 +106,32 @@ def test_train_says_where_everything_is(tmp_path: Path) -> None:
     assert again.status == 0 and "BM25" in again.out
     assert json.loads((tmp_path / "scores.json").read_text())["results"]
     assert (tmp_path / "scores.html").read_text().startswith("<!doctype html>")
+
+
+def test_guards_are_measured_before_and_after(tmp_path: Path) -> None:
+    pairs = tmp_path / "pairs.tsv"
+    rows = [f"{number % 5}\t{one}\t{other}" for number, (one, other) in enumerate(pairwise(ENGLISH[:12]))]
+    pairs.write_text("\n".join(["score\tsentence1\tsentence2", *rows, ""]), encoding="utf-8")
+    texts, out = write_texts(tmp_path), tmp_path / "model"
+    half = ("--set", "corpus.heldout_fraction=0.5")
+    done = run("train", texts, "--out", out, "--steps", "5", "--task", pairs, *TINY, *half)
+    assert done.status == 0, done
+    results = json.loads((out / "report.json").read_text(encoding="utf-8"))["results"]
+    assert [one["kind"] for one in results] == ["retrieval", "sts"]
+    assert "before training" in [one["label"] for one in results[1]["comparisons"]]
+    page = (out / "report.html").read_text(encoding="utf-8")
+    assert "held-out queries" in page and "uniformity of held-out texts" in page
+    missing = run("train", texts, "--out", tmp_path / "other", "--task", tmp_path / "none.tsv", *TINY)
+    assert missing.status == 2 and "none.tsv" in missing.sentence and not (tmp_path / "other").exists()
+
+
+def test_guards_alone_make_a_report(tmp_path: Path) -> None:
+    labels = tmp_path / "labels.tsv"
+    labels.write_text("label\ttext\n" + "".join(f"{n % 2}\t{t}\n" for n, t in enumerate(ENGLISH[:20])))
+    done = run("train", write_texts(tmp_path), "--out", tmp_path / "model", "--steps", "5", *TINY,
+               "--task", labels)  # fmt: skip
+    assert done.status == 0 and "accuracy" in done.out, done
+    assert (tmp_path / "model" / "report.html").exists()
 
 
 def test_train_says_what_it_left_out_and_how_it_was_made(tmp_path: Path) -> None:

@@ -95,9 +95,17 @@ def train(
         bool,
         Option(
             "--adapt-vocabulary",
-            help="Add the words of the text that the model's tokenizer lacks, and train only them.",
+            help="Add the words of the text that the model's tokenizer lacks, and train them first of all.",
         ),
     ] = False,
+    task: Annotated[
+        list[str] | None,
+        Option(
+            metavar="PATH",
+            help="Measure on this too, before and after (as evaluate takes it); may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     resume: Annotated[bool, Option("--resume", help="Go on with a run that was stopped.")] = False,
     ray: Annotated[
         str | None,
@@ -113,6 +121,7 @@ def train(
         "config": loaded,
         "minutes": minutes,
         "steps": steps,
+        "tasks": task or (),
         "resume": resume,
     }
     if ray is not None:

@@ -64,6 +64,26 @@ def test_first_vectors() -> None:
     )
 
 
+def test_turned_vectors_have_the_same_cosines_and_say_most_at_first() -> None:
+    encoder = StaticEncoder(word_tokenizer(), dimension=16)
+    before = torch.nn.functional.normalize(encoder.embedding.detach().clone())
+    generator = torch.Generator().manual_seed(0)
+    scales = 0.7 ** torch.arange(16)
+    h = torch.nn.functional.normalize(torch.randn(200, 16, generator=generator) * scales)
+    rotated = StaticEncoder.from_table(word_tokenizer(), h.clone())
+    rotated.turn_to_principal_axes(h)
+    encoder.turn_to_principal_axes(h)
+    after = torch.nn.functional.normalize(encoder.embedding.detach())
+    torch.testing.assert_close(after @ after.T, before @ before.T)
+    # The first k numbers hold what the best approximation of rank k does: its singular values.
+    kept = rotated.embedding.detach().square().sum(0).cumsum(0)
+    values = np.linalg.svd(h.numpy(), compute_uv=False)
+    np.testing.assert_allclose(kept, np.cumsum(values**2), rtol=1e-4)
+    again = StaticEncoder.from_table(word_tokenizer(), h.clone())
+    again.turn_to_principal_axes(-h)
+    torch.testing.assert_close(again.embedding, rotated.embedding)
+
+
 def test_a_vocabulary_with_gaps_has_a_row_for_each_id(tmp_path: Path) -> None:
     tokenizer = Tokenizer(models.WordLevel({"[UNK]": 0, "cat": 7}, unk_token="[UNK]"))
     encoder = StaticEncoder(tokenizer, dimension=4)

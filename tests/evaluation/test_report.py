@@ -17,6 +17,8 @@ from llmagentos.evaluation import (
     Comparison,
     Encodes,
     EvaluationReport,
+    RankChange,
+    RankChanges,
     Score,
     ScoreDifference,
     TaskResult,
@@ -143,6 +145,13 @@ def test_the_page_is_whole_and_needs_nothing_else(tmp_path: Path, letters: Encod
             {"step": step, "loss": 1 / step, "alignment": 0.5, "uniformity": -float(step)}
             for step in range(1, 2000)
         ],
+        changes=RankChanges(
+            better=(RankChange(query="<q>", wanted="alpha", before=9, after=1, first="alpha"),),
+            worse=(RankChange(query="q & a", wanted="beta", before=1, after=2_500, first="<instead>"),),
+            num_better=31,
+            num_worse=1_234,
+            num_queries=4_000,
+        ),
         neighbours=nearest_neighbours(noise, letters, texts, 2, 2),
         text_map=text_map(letters.encode(texts), labels),
     )
@@ -162,6 +171,9 @@ def test_the_page_is_whole_and_needs_nothing_else(tmp_path: Path, letters: Encod
         "包 甲",
         "&lt;d&gt;",
         "模型 &lt;small&gt;",
+        "9 → 1</td><td>&lt;q&gt;</td><td>alpha</td><td>the same</td>",
+        "1 → 2,500</td><td>q &amp; a</td><td>beta</td><td>&lt;instead&gt;</td>",
+        "4,000 held-out queries 31 find their text at a better rank than before training and 1,234 at",
     ):
         assert escaped in text
     assert "<gamma>" not in text and "<文档>" not in text

@@ -12,7 +12,7 @@ from llmagentos.corpus import Document, structural_pairs
 from llmagentos.encoder import TransformerEncoder
 from llmagentos.loss import NTXentLoss
 from llmagentos.model import EmbeddingModel
-from llmagentos.pipeline import Trial, _probe, _train, train
+from llmagentos.pipeline import Trial, _preparing, _probe, _train, train
 from llmagentos.pipeline._probe import candidates, choose_views, matchings, probe_texts
 from llmagentos.training import TrainingConfig, TrainingResult
 from llmagentos.views import Preset, Views, ViewsConfig
@@ -141,11 +141,11 @@ def test_little_time_is_not_spent_on_a_trial(
     def stop(*arguments: Any, **options: Any) -> None:
         raise TriedError
 
-    monkeypatch.setattr(_train, "choose_views", stop)
-    monkeypatch.setattr(_train, "_FEWEST_TO_PROBE", 100)
+    monkeypatch.setattr(_preparing, "choose_views", stop)
+    monkeypatch.setattr(_preparing, "_FEWEST_TO_PROBE", 100)
     monkeypatch.setattr(_train, "train_encoder", stop if not tried else None)
     bert = save_models(tmp_path / "models")["bert"]
     documents = _documents(make_texts(300))
     with pytest.raises(TriedError) as caught:
         train(documents, tmp_path / "model", encoder=str(bert), minutes=minutes)
-    assert any(frame.name == "_trials" for frame in caught.traceback) == tried
+    assert any(frame.name == "made_trials" for frame in caught.traceback) == tried

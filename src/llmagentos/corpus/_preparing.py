@@ -60,9 +60,7 @@ def cut_document(document: Document, config: CorpusConfig) -> list[Document | Sk
     if len(texts) > 1:
         group = document.group or content_hash(document.text).hex()
         parts = [
-            replace(
-                document, id=f"{document.id}#{number}", text=text, group=group, passage=str(number)
-            )
+            replace(document, id=f"{document.id}#{number}", text=text, group=group, passage=str(number))
             for number, text in enumerate(texts, start=1)
         ]
     return [

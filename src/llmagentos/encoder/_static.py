@@ -5,6 +5,7 @@ engine has its own, see `llmagentos.training`.
 """
 
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,12 @@ from llmagentos.encoder._encoder import Encoder, moved
 from llmagentos.encoder._folder import write_modules
 from llmagentos.encoder._vocabulary import vocabulary_rows
 
+# Of the squared length of a first vector. arXiv cs, 800 steps of 1,024, one seed, papers of 2019 (all, the
+# fifth with the least words in common, without the title's words): 93.9 / 84.5 / 30.1 with random directions
+# alone, 94.2 / 85.7 / 32.8 with 0.3, 94.1 / 85.4 / 34.1 with 0.6. Technical documents and chat, 500 steps:
+# linked messages 20.0 and 20.8, 10-NN of Banking77 83.5 and 84.7, of CLINC150 87.1 and 87.2.
+_WORD_VECTOR_SHARE: Final = 0.3
+
 
 class StaticEncoder(Encoder):
     """Mean of learned token vectors.
@@ -30,6 +37,8 @@ class StaticEncoder(Encoder):
         dimension: D, length of the vectors; 256 to 1,024 is usual.
         token_weights: float32 (V,), scale of each token's first vector (for example inverse document
             frequency), so that rare words count for more from the first step; default all 1.
+        word_vectors: float32 (V, K), rows of length 1 from which the first directions are made in part, or 0
+            for tokens without one; see `cooccurrence_vectors`. Default none.
         seed: Of the random first vectors; rows are N(0, 1/D) times the token's weight.
         name: For model cards and messages.
 
@@ -47,9 +56,10 @@ class StaticEncoder(Encoder):
     def __init__(
         self,
         tokenizer: Tokenizer,
-        dimension: int = 512,
+        dimension: int = 1024,
         *,
         token_weights: npt.NDArray[np.float32] | None = None,
+        word_vectors: npt.NDArray[np.float32] | None = None,
         seed: int = 0,
         name: str = "static",
     ) -> None:
@@ -60,6 +70,8 @@ class StaticEncoder(Encoder):
             torch.randn(vocabulary_rows(tokenizer), dimension, generator=generator)
             * max(dimension, 1) ** -0.5
         )
+        if word_vectors is not None:
+            rows = _mixed(rows, torch.from_numpy(word_vectors), generator)
         if token_weights is not None:
             rows *= torch.from_numpy(np.asarray(token_weights, np.float32))[:, None]
         self.embedding = nn.Parameter(rows)
@@ -87,9 +99,47 @@ class StaticEncoder(Encoder):
         sums = functional.embedding_bag(tokens, self.embedding, offsets, mode="sum", include_last_offset=True)
         return sums / offsets.diff().clamp_min(1).to(sums.dtype)[:, None]
 
+    def turn_to_principal_axes(self, h: Float32[Tensor, "n d"]) -> None:
+        """Rotate the space so that the first numbers of a vector say the most.
+
+            E <- E V, where V holds the eigenvectors of h^T h, largest eigenvalue first
+
+        Cosines stay as they are. Of vectors cut to their first k numbers none of length k holds more of `h`,
+        which costs no training: on arXiv 256 of 512 kept 93.4 of 94.1 MRR@10, 128 90.5, 64 85.7, as much as
+        with Matryoshka losses, which took 1.4 times as long (benchmarks/LOG.md, 2026-11-26).
+
+        Args:
+            h: float32 (n, D), vectors of typical texts, each of length 1; n from D.
+
+        Example:
+            >>> from tokenizers import models
+            >>> tokenizer = Tokenizer(models.WordLevel({"a": 0, "b": 1}))
+            >>> encoder = StaticEncoder.from_table(tokenizer, torch.tensor([[0.6, 0.8], [-0.8, 0.6]]))
+            >>> encoder.turn_to_principal_axes(torch.tensor([[0.6, 0.8]] * 3 + [[-0.8, 0.6]]))
+            >>> encoder.embedding.detach().round(decimals=3).abs().tolist()
+            [[1.0, 0.0], [0.0, 1.0]]
+
+        Source: Raunak et al., 2019, "Effective Dimensionality Reduction for Word Embeddings", without the
+        removal of the first directions, which lost 0.3 MRR@10 and more.
+        """
+        with torch.no_grad():
+            axes = torch.linalg.eigh((h.T @ h).double()).eigenvectors.flip(1)
+            largest = axes.gather(0, axes.abs().argmax(dim=0, keepdim=True))
+            self.embedding.copy_(self.embedding @ (axes * largest.sign()).to(self.embedding))
+
     def save(self, folder: Path) -> None:
         """Write a stock `StaticEmbedding` followed by `Normalize`. See `Encoder.save`."""
         weights = {"embedding.weight": self.embedding.detach().cpu().contiguous()}
         save_file(weights, folder / "model.safetensors")
         self.tokenizer.save(str(folder / "tokenizer.json"))
         write_modules(folder, dimension=self.dimension)
+
+
+def _mixed(rows: Tensor, vectors: Tensor, generator: torch.Generator) -> Tensor:
+    """Random rows of length 1 in the mean, 0.3 of whose squared length is now that of known vectors."""
+    dimension = rows.shape[1]
+    turn, _ = torch.linalg.qr(torch.randn(dimension, dimension, generator=generator))
+    known = functional.pad(vectors[:, :dimension], (0, max(0, dimension - vectors.shape[1]))) @ turn
+    share = _WORD_VECTOR_SHARE * known.any(dim=1, keepdim=True)
+    mixed: Tensor = (1 - share).sqrt() * rows + share.sqrt() * known
+    return mixed

@@ -6,6 +6,7 @@ report.write_json("report.json")
 """
 
 from llmagentos.evaluation._bootstrap import Difference, Interval, bootstrap_interval, paired_bootstrap
+from llmagentos.evaluation._changes import RankChange, RankChanges, rank_changes
 from llmagentos.evaluation._evaluate import evaluate
 from llmagentos.evaluation._html import write_report
 from llmagentos.evaluation._measure import Encodes
@@ -38,6 +39,8 @@ __all__ = [
     "Neighbour",
     "NeighbourRow",
     "Neighbours",
+    "RankChange",
+    "RankChanges",
     "RetrievalTask",
     "STSTask",
     "Score",
@@ -50,6 +53,7 @@ __all__ = [
     "load_task",
     "nearest_neighbours",
     "paired_bootstrap",
+    "rank_changes",
     "text_map",
     "write_report",
 ]

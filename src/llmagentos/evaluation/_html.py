@@ -7,6 +7,7 @@ from html import escape
 from pathlib import Path
 
 from llmagentos.corpus import write_whole
+from llmagentos.evaluation._changes import RankChange, RankChanges
 from llmagentos.evaluation._pictures import Neighbour, Neighbours, TextMap
 from llmagentos.evaluation._report import (
     METRIC_NAMES,
@@ -39,6 +40,7 @@ def write_report(
     report: EvaluationReport,
     facts: Mapping[str, object],
     metrics: Sequence[Mapping[str, float]] = (),
+    changes: RankChanges | None = None,
     neighbours: Neighbours | None = None,
     text_map: TextMap | None = None,
 ) -> None:
@@ -50,6 +52,7 @@ def write_report(
         report: from `evaluate`.
         facts: what was trained on and how, shown as given (corpus, texts, minutes, seed, ...).
         metrics: one row per logged step with `step` and any of `loss`, `alignment`, `uniformity`.
+        changes: from `rank_changes`.
         neighbours: from `nearest_neighbours`.
         text_map: from the function `text_map`.
 
@@ -75,6 +78,7 @@ def write_report(
         _facts(facts),
         _scores(report),
         _training(metrics),
+        _changes(changes),
         _neighbours(neighbours),
         _map(text_map),
         _reading(report),
@@ -230,6 +234,33 @@ def _alt(lines: Sequence[Line]) -> str:
         f"{line.name} goes from {line.points[0][1]:.3g} at step {line.points[0][0]:,.0f} "
         f"to {line.points[-1][1]:.3g} at step {line.points[-1][0]:,.0f}"
         for line in lines
+    )
+
+
+def _changes(found: RankChanges | None) -> str:
+    if found is None or not (found.better or found.worse):
+        return ""
+    kinds = [("Got better", found.better), ("Got worse", found.worse)]
+    tables = "".join(f"<h3>{name}</h3>{_changed(examples)}" for name, examples in kinds if examples)
+    return (
+        '<section><h2>What got better, and what got worse</h2><p class="note">Of '
+        f"{found.num_queries:,} held-out queries {found.num_better:,} find their text at a better rank than "
+        f"before training and {found.num_worse:,} at a worse one. Shown are those that moved furthest."
+        f"</p>{tables}</section>"
+    )
+
+
+def _changed(examples: Sequence[RankChange]) -> str:
+    rows = "".join(
+        f'<tr><td class="number">{one.before:,} → {one.after:,}</td><td>{escape(_cut(one.query))}</td>'
+        f"<td>{escape(_cut(one.wanted))}</td>"
+        f"<td>{'the same' if one.after == 1 else escape(_cut(one.first))}</td></tr>"
+        for one in examples
+    )
+    return (
+        '<div class="scroll"><table><thead><tr><th scope="col" class="number">Rank</th>'
+        '<th scope="col">Query</th><th scope="col">Its text</th>'
+        f'<th scope="col">First after training</th></tr></thead><tbody>{rows}</tbody></table></div>'
     )
 
 

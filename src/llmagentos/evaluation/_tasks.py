@@ -43,6 +43,11 @@ class RetrievalTask:
     kind: str = field(default="retrieval", init=False)
 
     @property
+    def parts(self) -> tuple[tuple[str, ...], ...]:
+        """Its texts, by kind."""
+        return self.queries, self.documents
+
+    @property
     def size(self) -> str:
         """How much is measured, in words."""
         return f"{len(self.queries):,} queries, {len(self.documents):,} documents"
@@ -62,6 +67,11 @@ class STSTask:
     kind: str = field(default="sts", init=False)
 
     @property
+    def parts(self) -> tuple[tuple[str, ...], ...]:
+        """Its texts, by kind."""
+        return self.left, self.right
+
+    @property
     def size(self) -> str:
         """How much is measured, in words."""
         return f"{len(self.gold):,} pairs"
@@ -78,6 +88,11 @@ class ClassificationTask:
     primary: str = "accuracy"
     notes: tuple[str, ...] = ()
     kind: str = field(default="classification", init=False)
+
+    @property
+    def parts(self) -> tuple[tuple[str, ...], ...]:
+        """Its texts, by kind."""
+        return (self.texts,)
 
     @property
     def size(self) -> str:

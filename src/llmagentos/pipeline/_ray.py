@@ -4,7 +4,7 @@ import os
 import shutil
 import socket
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ def train_on_ray(
     config: Config | None = None,
     minutes: float | None = None,
     steps: int | None = None,
+    tasks: Iterable[str | Path] = (),
     resume: bool = False,
 ) -> None:
     """`train`, in processes of a Ray cluster, as many on each machine as on any other.
@@ -44,6 +45,7 @@ def train_on_ray(
         config: as in `train`.
         minutes: as in `train`.
         steps: as in `train`.
+        tasks: as in `train`; the machine of the first process must see them.
         resume: as in `train`, also with another number of workers.
 
     Raises:
@@ -68,6 +70,7 @@ def train_on_ray(
         "config": (config or Config()).to_toml(),
         "minutes": minutes,
         "steps": steps,
+        "tasks": list(map(absolute, tasks)),
         "resume": resume,
     }
     with _notes_beside(out) as notes:

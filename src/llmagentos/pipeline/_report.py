@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -17,12 +17,15 @@ from llmagentos.evaluation import (
     Encodes,
     EvaluationReport,
     RetrievalTask,
+    Task,
     TaskResult,
     evaluate,
     nearest_neighbours,
+    rank_changes,
     text_map,
     write_report,
 )
+from llmagentos.loss import alignment, uniformity
 from llmagentos.model import CardScore, CardSource, ModelCard
 from llmagentos.pipeline._probe import Trial
 from llmagentos.pipeline._progress import OnProgress, Update
@@ -31,6 +34,7 @@ from llmagentos.training import TrainingResult, read_metrics
 
 _MAPPED_TEXTS: Final = 2_000
 _MAP_COLOURS: Final = 8
+_MEASURED_PAIRS: Final = 2_000
 _SHOWN_NEIGHBOURS: Final = 6
 
 
@@ -69,12 +73,12 @@ class Remembering:
 
 
 def measure(
-    model: Encodes, before: Encodes, task: RetrievalTask, on_progress: OnProgress
+    model: Encodes, before: Encodes, tasks: Sequence[Task], on_progress: OnProgress
 ) -> EvaluationReport:
-    """Scores of the model on held-out text, beside BM25, TF-IDF and the encoder before training."""
+    """Scores of the model on held-out text and guards, beside floors and the encoder before training."""
     return evaluate(
         model,
-        [task],
+        tasks,
         label="this model",
         baselines={"before training": before},
         on_progress=lambda done, total, what: on_progress(
@@ -167,27 +171,35 @@ def write_reports(
 ) -> None:
     """Put what a person or a judge wants to see beside the model's own files.
 
-    config.toml, heldout.jsonl, manifest.json (of the corpus), metrics.jsonl, tensorboard/, and with
-    held-out text report.json and report.html.
+    config.toml, heldout.jsonl, manifest.json (of the corpus), metrics.jsonl, tensorboard/, and where anything
+    was measured report.json and report.html.
     """
     (folder / "config.toml").write_text(_with_command(story), encoding="utf-8")
     shutil.copy(story.corpus.path / "manifest.json", folder / "manifest.json")
     shutil.copy(story.work / "heldout.jsonl", folder / "heldout.jsonl")
     shutil.copy(story.work / "run" / "metrics.jsonl", folder / "metrics.jsonl")
     shutil.copytree(story.work / "run" / "tensorboard", folder / "tensorboard")
-    if report is None or task is None:
+    if report is None:
         return
     report.write_json(folder / "report.json")
     on_progress(Update(stage="report", done=0, total=1, note="map and neighbours"))
-    texts = list(task.documents[:_MAPPED_TEXTS])
+    facts = _facts(story)
+    shown: dict[str, Any] = {}
+    if task is not None:
+        facts |= _geometry(before, after, task)
+        texts = list(task.documents[:_MAPPED_TEXTS])
+        shown = {
+            "changes": rank_changes(before, after, task),
+            "neighbours": nearest_neighbours(before, after, texts, num_queries=_SHOWN_NEIGHBOURS),
+            "text_map": text_map(after.encode(texts), _labels(task.queries[:_MAPPED_TEXTS])),
+        }
     write_report(
         folder / "report.html",
         title="What the model learned",
         report=report,
-        facts=_facts(story),
+        facts=facts,
         metrics=[asdict(row) for row in read_metrics(story.work / "run" / "metrics.jsonl")],
-        neighbours=nearest_neighbours(before, after, texts, num_queries=_SHOWN_NEIGHBOURS),
-        text_map=text_map(after.encode(texts), _labels(task.queries[:_MAPPED_TEXTS])),
+        **shown,
     )
     on_progress(Update(stage="report", done=1, total=1))
 
@@ -229,6 +241,19 @@ def _facts(story: Story) -> dict[str, object]:
         "seed": training.seed,
         "titles": _titles(story),
     }
+
+
+def _geometry(before: Encodes, after: Encodes, task: RetrievalTask) -> dict[str, str]:
+    """Alignment and uniformity of held-out queries and their texts, before and after training."""
+    import torch  # 1 s
+
+    texts = [list(part[:_MEASURED_PAIRS]) for part in task.parts]
+    sides = [[torch.from_numpy(model.encode(part)) for part in texts] for model in (before, after)]
+    measured = {
+        "alignment of held-out pairs": [alignment(*pair).item() for pair in sides],
+        "uniformity of held-out texts": [uniformity(documents).item() for _, documents in sides],
+    }
+    return {name: f"{old:.2f} before, {new:.2f} after training" for name, (old, new) in measured.items()}
 
 
 def _labels(titles: Sequence[str]) -> list[str]:

@@ -63,10 +63,12 @@ def small_config(config: Config) -> Config:
     Raises:
         ConfigError: the heads do not divide the width.
     """
-    config.encoder.check_heads(config.encoder.dimension)
+    encoder = config.encoder.resolved(grows=True)
+    assert encoder.dimension is not None
+    encoder.check_heads(encoder.dimension)
     still_open = {name: value for name, value in _BRANCH.items() if getattr(config.training, name) is None}
     views = replace(config.views, preset=config.views.preset or "crop")
-    return replace(config, training=replace(config.training, **still_open), views=views)
+    return replace(config, encoder=encoder, training=replace(config.training, **still_open), views=views)
 
 
 def train_table(

@@ -3,35 +3,25 @@
 inputs -> corpus -> tokens -> views -> encoder -> loss -> training -> model -> evaluation
 """
 
-import json
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 
 from llmagentos.config import Config
-from llmagentos.corpus import (
-    Corpus,
-    Document,
-    Progress,
-    Skipped,
-    build_corpus,
-    harvest_python_docs,
-    structural_pairs,
-    write_whole,
-)
+from llmagentos.corpus import Document, Skipped, harvest_python_docs
 from llmagentos.encoder import Encoder, StaticEncoder, load_encoder, memory_for
 from llmagentos.errors import InputError
-from llmagentos.evaluation import RetrievalTask
+from llmagentos.evaluation import Task, load_task
 from llmagentos.loss import NTXentLoss
 from llmagentos.model import EmbeddingModel, export_model
 from llmagentos.pipeline._along import tell_others, train_along
 from llmagentos.pipeline._heldout import heldout_task
 from llmagentos.pipeline._items import find_pairs, items_of, share_of
-from llmagentos.pipeline._probe import Trial, candidates, choose_views, matchings, probe_texts, usual_preset
+from llmagentos.pipeline._preparing import made_trials, read_corpus, texts_to_probe, tokens_of
+from llmagentos.pipeline._probe import candidates, usual_preset
 from llmagentos.pipeline._progress import OnProgress, Update, silent
 from llmagentos.pipeline._related_words import related_words_for
 from llmagentos.pipeline._report import (
@@ -42,26 +32,29 @@ from llmagentos.pipeline._report import (
     write_reports,
 )
 from llmagentos.pipeline._small import small_config, train_table, why_static
-from llmagentos.pipeline._start import absolute, check_adaptable, encoder_name, starting_encoder
+from llmagentos.pipeline._start import (
+    absolute,
+    check_adaptable,
+    encoder_name,
+    put_dimensions_in_order,
+    starting_encoder,
+)
 from llmagentos.pipeline._trained import TrainedModel
 from llmagentos.pipeline._workspace import decided, publish, remember_settings, workspace
-from llmagentos.tokens import StoreProgress, TokenStore, build_store, extend_tokenizer, train_tokenizer
 from llmagentos.training import (
     Budget,
     Metrics,
     Ranks,
-    ResolvedTrainingConfig,
     TrainingConfig,
     check_settings,
     load_weights,
     prepare_encoder,
     train_encoder,
 )
-from llmagentos.views import PairedViews, Views, ViewsConfig
+from llmagentos.views import ViewsConfig
 
 # What the map, the neighbours and the files of the report take beyond the embedding of their texts.
 _REPORT_SECONDS = 20.0
-_FEWEST_TO_PROBE = 2_000
 # A trial of MiniLM takes a minute on two cores.
 _FEWEST_MINUTES_TO_PROBE = 5.0
 # ... of a static encoder ten seconds.
@@ -82,6 +75,7 @@ def train(
     config: Config | None = None,
     minutes: float | None = None,
     steps: int | None = None,
+    tasks: Iterable[str | Path] = (),
     resume: bool = False,
     resumable: bool = True,
     on_progress: OnProgress = silent,
@@ -98,6 +92,7 @@ def train(
             little text ends earlier, after `training.max_epochs` epochs.
         steps: number of steps, of `small` for each of its two stages; give this or `minutes`, or neither
             for ten minutes.
+        tasks: guards, measured before and after training beside the held-out text; see `load_task`.
         resume: go on with a run that was killed.
         resumable: keep what was trained when the run stops early, for `resume`.
         on_progress: called as the run goes on.
@@ -114,6 +109,7 @@ def train(
     encoder = encoder_name(encoder)
     config = config or Config()
     _check_budget(minutes, steps)
+    guards = [load_task(path) for path in tasks]  # refused before anything is read
     ranks = Ranks.of_run()
     if not ranks.is_first:
         return train_along(ranks, out)
@@ -129,6 +125,8 @@ def train(
         is_small = encoder == "small"
         if is_small:
             config = small_config(config)
+        elif encoder == "static":
+            config = replace(config, encoder=config.encoder.resolved(grows=False))
         pretrained = None if encoder in ("static", "small") else load_encoder(encoder).to(device)
         transforms = is_small or not isinstance(pretrained, StaticEncoder | None)
         check_adaptable(encoder, pretrained, config)
@@ -146,12 +144,13 @@ def train(
         remember_settings(work, {**started_with, **_kept(config).sections()})
         loss = NTXentLoss(**asdict(config.loss))
 
-        corpus = _corpus(inputs, work / "corpus", config, on_progress)
+        corpus = read_corpus(inputs, work / "corpus", config, on_progress)
         corpus.write_heldout(work / "heldout.jsonl")
         limit = _MEASURED_TEXTS_TRANSFORMER if transforms else _MEASURED_TEXTS
         task = heldout_task(work / "heldout.jsonl", limit)
-        probed = _probed_texts(corpus, config) if may_try else []
-        store = _tokens(corpus, pretrained, probed, work / "store", config, on_progress)
+        measured = [*([] if task is None else [task]), *guards]
+        probed = texts_to_probe(corpus, config) if may_try else []
+        store = tokens_of(corpus, pretrained, probed, work / "store", config, on_progress)
         usual = replace(
             config.views, preset=config.views.preset or usual_preset(transforms=transforms and not adapts)
         )
@@ -164,7 +163,7 @@ def train(
         recipes = candidates(
             config.views, share, transforms=transforms, mean_tokens=store.num_tokens / len(store)
         )
-        trials = _trials(
+        trials = made_trials(
             model,
             recipes,
             lambda recipe: items_of(store, recipe, work, related),
@@ -186,12 +185,12 @@ def train(
 
         if is_small:
             assert isinstance(model, StaticEncoder)
-            deadline = None if steps else _deadline(began, minutes, model, task)
+            deadline = None if steps else _deadline(began, minutes, model, measured)
             show = partial(_show_training, on_progress, "table", deadline)
             budget = steps, deadline
             train_table(model, items, loss, config, *budget, work, resume=resume, on_metrics=show)
             model = starting_encoder(encoder, store, config, work).to(device)
-        deadline = None if steps else _deadline(began, minutes, model, task)
+        deadline = None if steps else _deadline(began, minutes, model, measured)
         recipe = {
             "encoder": encoder,
             "corpus": corpus.manifest.fingerprint,
@@ -216,11 +215,13 @@ def train(
         if training.shard and ranks.size > 1:  # what was trained is in parts, and the checkpoint is whole
             model = starting_encoder(encoder, store, config, work).to(device)
             load_weights(result.checkpoint, model)
+        if encoder == "static" and not config.loss.dimensions:  # trained, those are in order already
+            put_dimensions_in_order(model, store)
         after = Remembering(EmbeddingModel(model))
         is_new = pretrained is None
         untrained = starting_encoder(encoder, store, config, work) if is_new else load_encoder(encoder)
         before = Remembering(EmbeddingModel(untrained.to(device)))
-        report = None if task is None else measure(after, before, task, on_progress)
+        report = measure(after, before, measured, on_progress) if measured else None
         story = Story(
             encoder=encoder,
             static=not transforms,
@@ -263,99 +264,6 @@ def demo(out: str | Path, *, minutes: float, on_progress: OnProgress = silent) -
     )
 
 
-def _corpus(
-    inputs: Iterable[str | Path] | Iterable[Document | Skipped],
-    folder: Path,
-    config: Config,
-    on_progress: OnProgress,
-) -> Corpus:
-    if folder.exists():  # by the run that is resumed
-        return Corpus.open(folder)
-
-    def show(progress: Progress) -> None:
-        note = f"{progress.documents:,} documents"
-        on_progress(Update(stage="corpus", done=progress.bytes_read, total=progress.total_bytes, note=note))
-
-    return build_corpus(inputs, folder, config.corpus, on_progress=show)
-
-
-def _probed_texts(corpus: Corpus, config: Config) -> list[Document]:
-    """Texts that decide between recipes; none where the user has decided, or text is too scarce."""
-    settled = config.views.preset is not None and config.views.pairs is not None
-    if settled or corpus.num_training < _FEWEST_TO_PROBE:
-        return []
-    return probe_texts(corpus.training())
-
-
-def _tokens(
-    corpus: Corpus,
-    pretrained: Encoder | None,
-    probed: Sequence[Document],
-    folder: Path,
-    config: Config,
-    on_progress: OnProgress,
-) -> TokenStore:
-    if folder.exists():  # by the run that is resumed
-        return TokenStore(folder)
-    if pretrained is None or config.encoder.adapt_vocabulary:
-        on_progress(Update(stage="tokenizer"))
-        if pretrained is None:
-            tokenizer = train_tokenizer(corpus.training(), config.tokens)
-        else:
-            tokenizer = extend_tokenizer(pretrained.tokenizer, corpus.training(), config.tokens)
-        on_progress(
-            Update(stage="tokenizer", done=1, total=1, note=f"{tokenizer.get_vocab_size():,} entries")
-        )
-    else:
-        tokenizer = pretrained.tokenizer
-    aside = {document.text for document in probed}
-
-    def show(progress: StoreProgress) -> None:
-        note = f"{progress.num_tokens:,} tokens"
-        on_progress(Update(stage="tokens", done=progress.num_documents, total=corpus.num_training, note=note))
-
-    texts = (document for document in corpus.training() if document.text not in aside)
-    store = build_store(texts, tokenizer, folder, protect=config.tokens.protect, on_progress=show)
-    if store.groups[0] != 0 and (store.groups == store.groups[0]).all():
-        raise InputError(
-            f"all {len(store):,} texts have the same group, so none is a negative of another and nothing can "
-            "be learned; leave the field group out, or give each session its own"
-        )
-    return store
-
-
-def _trials(
-    model: Encoder,
-    recipes: Sequence[ViewsConfig],
-    items: Callable[[ViewsConfig], Views | PairedViews],
-    probed: Sequence[Document],
-    corpus: Corpus,
-    loss: NTXentLoss,
-    training: ResolvedTrainingConfig,
-    work: Path,
-    on_progress: OnProgress,
-) -> list[Trial]:
-    """What a short trial of each recipe reached, best first; nothing where there is nothing to choose."""
-    path = work / "probe.json"
-    if path.exists():  # from the run that is resumed
-        with suppress(ValueError, TypeError):  # a damaged one is made again
-            return [Trial(**values) for values in json.loads(path.read_text(encoding="utf-8"))]
-    if not probed or len(recipes) < 2:
-        return []
-    trials = choose_views(
-        model,
-        recipes,
-        items,
-        matchings(probed, structural_pairs(corpus.training())),
-        loss,
-        training,
-        work / "probe",
-        on_trial=lambda trial: on_progress(Update(stage="probe", note=str(trial))),
-    )
-    write_whole(path, json.dumps([asdict(trial) for trial in trials]))
-    return trials
-
-
 def _kept(config: Config) -> Config:
     """What a run that is resumed must have the same of: all but how much goes through the encoder at once."""
     return replace(config, training=replace(config.training, micro_batch_tokens=None))
@@ -376,15 +284,14 @@ def _check_budget(minutes: float | None, steps: int | None) -> None:
         raise InputError(f"steps must be > 0, got {steps}; 1000 is a good start (--steps)")
 
 
-def _deadline(began: float, minutes: float | None, model: Encoder, task: RetrievalTask | None) -> float:
+def _deadline(began: float, minutes: float | None, model: Encoder, measured: Sequence[Task]) -> float:
     """When training has to end for the whole run to end in time."""
     reserve = _REPORT_SECONDS
-    if task is not None:
-        sample = [*task.queries[:32], *task.documents[:32]]
+    for part in (part for task in measured for part in task.parts):
         started = time.monotonic()
-        EmbeddingModel(model).encode(sample)
-        # The held-out texts are embedded twice, before and after training.
-        reserve += 2 * (time.monotonic() - started) * (len(task.queries) + len(task.documents)) / len(sample)
+        EmbeddingModel(model).encode(part[:32])
+        # They are embedded twice, before and after training.
+        reserve += 2 * (time.monotonic() - started) * len(part) / len(part[:32])
     return began + _SHARE_OF_TIME * 60 * (minutes or _USUAL_MINUTES) - reserve
 
 

@@ -14,6 +14,7 @@ from llmagentos.tokens._batch import (
 )
 from llmagentos.tokens._characters import PUNCTUATION, SPACE, UNSPACED, WORD, character_classes
 from llmagentos.tokens._config import TokensConfig
+from llmagentos.tokens._cooccurrence import TokenSource, cooccurrence_vectors, ppmi, scattered
 from llmagentos.tokens._encode import encode_texts
 from llmagentos.tokens._extension import check_extendable, extend_tokenizer
 from llmagentos.tokens._pairs import PairStore, build_pairs
@@ -33,6 +34,7 @@ __all__ = [
     "PairStore",
     "StoreProgress",
     "TokenBatch",
+    "TokenSource",
     "TokenStore",
     "TokensConfig",
     "WordBatch",
@@ -41,10 +43,13 @@ __all__ = [
     "character_classes",
     "check_extendable",
     "concatenated",
+    "cooccurrence_vectors",
     "encode_texts",
     "extend_tokenizer",
     "mark_units",
+    "ppmi",
     "ragged_index",
+    "scattered",
     "split_words",
     "train_tokenizer",
 ]

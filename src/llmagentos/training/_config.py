@@ -82,7 +82,7 @@ class TrainingConfig:
         int | None, Field(ge=2, le=1_000_000, description="32 to 256 for a Transformer, 1024 for static")
     ] = None
     learning_rate: Annotated[
-        float | None, Field(gt=0, le=10, description="3e-6 to 3e-5 for a Transformer, 2e-3 for static")
+        float | None, Field(gt=0, le=10, description="3e-6 to 3e-5 for a Transformer, 1e-3 for static")
     ] = None
     table_rate: Annotated[
         float | None, Field(ge=0, le=1_000, description="1 is usual, 0 to 0.1 protect it; unset = chosen")
@@ -138,7 +138,7 @@ class TrainingConfig:
         usual: dict[str, Any] = (
             {"batch_size": 64, "learning_rate": 1e-5, "max_tokens": 128, "checkpoint_steps": 25}
             if pretrained
-            else {"batch_size": 1024, "learning_rate": 2e-3, "max_tokens": 256, "checkpoint_steps": 500}
+            else {"batch_size": 1024, "learning_rate": 1e-3, "max_tokens": 256, "checkpoint_steps": 500}
         )
         usual["table_rate"] = 1.0
         if new_rows:

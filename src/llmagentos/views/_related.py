@@ -9,20 +9,14 @@ Source: Levy and Goldberg 2014, "Neural word embedding as implicit matrix factor
 SVD, context counts to the power 0.75); Turney and Pantel 2010, section 4 (word-context matrices).
 """
 
-from math import gcd
-from typing import TYPE_CHECKING, Protocol
-
 import numpy as np
 from numpy.typing import NDArray
 
 from llmagentos.errors import InputError
-from llmagentos.tokens import UNIT_START, TokenBatch, concatenated
+from llmagentos.tokens import UNIT_START, TokenBatch, TokenSource, concatenated, ppmi, scattered
 from llmagentos.views._random import Ints
 from llmagentos.views._spelling import WordSpelling
 from llmagentos.views._units import UnitBatch, hash_spans
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_array
 
 # Below a million words most words have too few neighbours seen for their cosines to mean anything.
 MIN_WORDS = 1_000_000
@@ -34,23 +28,11 @@ _MIN_COUNT = 30
 _DIMENSIONS = 100
 _NEAREST = 8
 _MIN_COSINE = 0.5
-_CHUNK = 4096
 _BLOCK = 1024
 
 
-class WordSource(Protocol):
-    """What learning needs of a `TokenStore`, or of plain strings."""
-
-    @property
-    def num_documents(self) -> int:
-        """How many texts."""
-
-    def batch(self, indices: Ints) -> TokenBatch:
-        """The texts at `indices`."""
-
-
 def learn_related_words(
-    store: WordSource, spelling: WordSpelling, *, min_words: int = MIN_WORDS, max_words: int = MAX_WORDS
+    store: TokenSource, spelling: WordSpelling, *, min_words: int = MIN_WORDS, max_words: int = MAX_WORDS
 ) -> dict[str, list[str]]:
     """Learn which words of a corpus can stand for each other.
 
@@ -81,18 +63,13 @@ def learn_related_words(
     return _mutual_neighbours(vectors, words, np.flatnonzero(eligible))
 
 
-def _sample(store: WordSource, max_words: int) -> TokenBatch:
-    """Texts in a fixed scattered order (an affine permutation) until max_words tokens are read."""
-    total = store.num_documents
-    step = max(1, int(total * 0.6180339887))
-    while gcd(step, total) != 1 and step > 1:
-        step -= 1
+def _sample(store: TokenSource, max_words: int) -> TokenBatch:
+    """Texts spread evenly over the store until max_words words are read."""
     batches: list[TokenBatch] = []
     read = 0
-    for first in range(0, total, _CHUNK):
-        indices = np.arange(first, min(first + _CHUNK, total)) * step % total
-        batches.append(store.batch(indices))
-        read += int(np.count_nonzero(batches[-1].flags & UNIT_START))
+    for batch in scattered(store):
+        batches.append(batch)
+        read += int(np.count_nonzero(batch.flags & UNIT_START))
         if read >= max_words:
             break
     return concatenated(batches)
@@ -147,7 +124,7 @@ def _vectors(numbers: Ints, sentences: Ints, size: int) -> NDArray[np.float32]:
         inside = (left >= 0) & (right >= 0) & (sentences[:-distance] == sentences[distance:])
         ones = np.ones(int(inside.sum()))
         after = coo_array((ones, (left[inside], right[inside])), shape=(size, size)).tocsr()
-        blocks += [_ppmi(after), _ppmi(after.T.tocsr())]
+        blocks += [ppmi(after), ppmi(after.T.tocsr())]
     # A fixed start vector: without it ARPACK's is random, and the table would differ between runs.
     dimensions = min(_DIMENSIONS, size - 1)
     left_vectors, values, _ = svds(hstack(blocks).tocsr(), k=dimensions, v0=np.ones(size), which="LM")
@@ -155,23 +132,6 @@ def _vectors(numbers: Ints, sentences: Ints, size: int) -> NDArray[np.float32]:
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit: NDArray[np.float32] = (vectors / np.maximum(lengths, 1e-12)).astype(np.float32)
     return unit
-
-
-def _ppmi(counts: "csr_array") -> "csr_array":
-    """max(0, log(p(w, c) / (p(w) q(c)))), where q(c) is proportional to the count of c to the power 0.75.
-
-    The power lifts the share of rare contexts, which PMI would otherwise favour.
-    """
-    counts.sum_duplicates()
-    of_word = np.asarray(counts.sum(axis=1)).ravel()
-    of_context = np.asarray(counts.sum(axis=0)).ravel() ** 0.75
-    share = of_context / max(float(of_context.sum()), 1.0)
-    rows = np.repeat(np.arange(counts.shape[0]), np.diff(counts.indptr))
-    values = np.log(counts.data / (of_word[rows] * share[counts.indices]))
-    ppmi = counts.copy()
-    ppmi.data = np.maximum(values, 0.0)
-    ppmi.eliminate_zeros()
-    return ppmi
 
 
 def _mutual_neighbours(
