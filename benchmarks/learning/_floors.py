@@ -90,6 +90,16 @@ def overlaps(name: str, task: STSTask) -> dict[str, float]:
     return found
 
 
+def jaccard_floor(tasks: Mapping[str, Task]) -> dict[str, Scored]:
+    """Sets of characters in common, for sentence pairs."""
+    found: dict[str, Scored] = {}
+    for name, task in tasks.items():
+        assert isinstance(task, STSTask)
+        samples = {floor.label: floor.samples["spearman"] for floor in floors_of_task(task)}
+        found[name] = Scored(samples[CHARACTERS].values, samples[CHARACTERS].gold)
+    return found
+
+
 def plain_means(method: Bm25 | ByVectors, tasks: Mapping[str, Task]) -> dict[str, float]:
     """MetaTool as `../shared/score.py` counts it: every request the same."""
     label = "bm25" if isinstance(method, Bm25) else "minilm"

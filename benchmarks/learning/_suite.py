@@ -28,6 +28,7 @@ CHINESE = (
     "corpus/zh_paddle/docs.jsonl.zst",
     "corpus/zh_docs_tidb/docs.jsonl.zst",
 )
+TECHDOCS = tuple(f"corpus/techdocs/{name}.jsonl.zst" for name in ("eips", "peps", "powershell", "rust-rfcs"))
 STSB: dict[Half, str] = {"choose": "eval/sts_en/STSB-dev.tsv", "report": "eval/sts_en/STSB-test.tsv"}
 STS_ZH = {"stsb-zh": "eval/sts_zh/stsb-zh-dev.tsv", "lcqmc": "eval/sts_zh/lcqmc-dev.tsv"}
 INTENTS = {"banking77": "eval/cls_banking77", "clinc150": "eval/cls_clinc150"}

@@ -37,6 +37,9 @@ _FEWEST_PAIRS: Final = 20
 _STEPS, _STEPS_STATIC = 10, 100
 # A crop of 10 to 50% of such a text is some words that are in a thousand others.
 _SHORT_TEXT_TOKENS: Final = 50.0
+# Technical documents and Ubuntu's chat, 500 steps of 1,024, one seed: linked messages 17.3 with 0.3 and 20.8
+# with 0.6, 10-NN of CLINC150 88.8 and 87.2.
+_SHARE_OF_SHORT_TEXTS: Final = 0.6
 
 
 def usual_preset(*, transforms: bool) -> Preset:
@@ -64,12 +67,12 @@ def candidates(
         >>> open_views = ViewsConfig()
         >>> found = candidates(open_views, 0.3, transforms=False, mean_tokens=20)
         >>> [(one.preset, one.pairs) for one in found]
-        [('crop', 0.3), ('crop', 0.0), ('crop', 1.0)]
+        [('crop', 0.3), ('crop', 0.6), ('crop', 0.0)]
     """
     open_presets: list[Preset] = ["span", "dropout"] if transforms else ["crop"]
     presets = [usual.preset] if usual.preset else open_presets
     is_short = mean_tokens < _SHORT_TEXT_TOKENS
-    others = [0.0, 1.0] if is_short else [0.0] if transforms else []
+    others = [_SHARE_OF_SHORT_TEXTS, 0.0] if is_short else [0.0] if transforms else []
     shares = [usual.pairs] if usual.pairs is not None else [share, *others] if share else [0.0]
     return [replace(usual, preset=preset, pairs=pairs) for preset in presets for pairs in shares]
 
