@@ -11,7 +11,7 @@ from llmagentos.config import Config
 from llmagentos.corpus import Document
 from llmagentos.errors import InputError, LostProcessError, OutOfMemoryError, OutputError
 from llmagentos.model import EmbeddingModel
-from llmagentos.pipeline import Update, _related_words, _train, demo, train
+from llmagentos.pipeline import Update, _preparing, _related_words, _train, demo, train
 from llmagentos.tokens import TokenStore
 from llmagentos.training._step import StepGradient
 from llmagentos.views import Spelling
@@ -206,7 +206,7 @@ def _goes_on_from_what_was_read(
 
     with monkeypatch.context() as patched:
         for name in ("build_corpus", "build_store", "train_tokenizer"):
-            patched.setattr(_train, name, again)
+            patched.setattr(_preparing, name, again)
         train([texts], out, config=CONFIG, steps=STEPS, resume=True)
     _assert_same(out, expected)
 

@@ -47,6 +47,7 @@ from llmagentos.training import (
     Ranks,
     TrainingConfig,
     check_settings,
+    interpolate,
     load_weights,
     prepare_encoder,
     train_encoder,
@@ -215,11 +216,12 @@ def train(
         if training.shard and ranks.size > 1:  # what was trained is in parts, and the checkpoint is whole
             model = starting_encoder(encoder, store, config, work).to(device)
             load_weights(result.checkpoint, model)
+        is_new = pretrained is None
+        untrained = starting_encoder(encoder, store, config, work) if is_new else load_encoder(encoder)
+        interpolate(model, untrained, training.keep_start)
         if encoder == "static" and not config.loss.dimensions:  # trained, those are in order already
             put_dimensions_in_order(model, store)
         after = Remembering(EmbeddingModel(model))
-        is_new = pretrained is None
-        untrained = starting_encoder(encoder, store, config, work) if is_new else load_encoder(encoder)
         before = Remembering(EmbeddingModel(untrained.to(device)))
         report = measure(after, before, measured, on_progress) if measured else None
         story = Story(

@@ -10,6 +10,7 @@ from llmagentos.training._checkpoint import (
     read_state,
 )
 from llmagentos.training._config import ResolvedTrainingConfig, TrainingConfig
+from llmagentos.training._interpolation import interpolate
 from llmagentos.training._monitor import Metrics, read_metrics
 from llmagentos.training._order import batch_at
 from llmagentos.training._precision import autocast_to
@@ -30,6 +31,7 @@ __all__ = [
     "batch_at",
     "check_settings",
     "difference",
+    "interpolate",
     "joined_ranks",
     "latest_checkpoint",
     "load_weights",
