@@ -104,9 +104,10 @@ class StaticEncoder(Encoder):
 
             E <- E V, where V holds the eigenvectors of h^T h, largest eigenvalue first
 
-        Cosines stay as they are. Of vectors cut to their first k numbers none of length k holds more of `h`,
-        which costs no training: on arXiv 256 of 512 kept 93.4 of 94.1 MRR@10, 128 90.5, 64 85.7, as much as
-        with Matryoshka losses, which took 1.4 times as long (benchmarks/LOG.md, 2026-11-26).
+        Cosines stay as they are, and no other k numbers hold more of `h` than the first k. On arXiv (800
+        steps, one seed) 512 of 1,024 kept 94.4 of 94.5 MRR@10, 256 93.3 and 128 91.1, without any training
+        for it; with Matryoshka losses, 1.4 times as long, 256 and 128 of 512 kept 92.8 and 90.0 of 93.5
+        (600 steps, benchmarks/LOG.md).
 
         Args:
             h: float32 (n, D), vectors of typical texts, each of length 1; n from D.
