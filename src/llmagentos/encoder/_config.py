@@ -17,6 +17,8 @@ class EncoderConfig:
         dimension: D of a `static` encoder, and of a `small` one, which grows on it; left open 1,024 and 512.
         layers: of a `small` encoder.
         heads: of the attention of each layer; they divide the dimension.
+        teacher: of a `static` or `small` encoder, what `load_encoder` takes; its vectors of single words are
+            in the first ones, in place of co-occurrence (embedding distillation).
         adapt_vocabulary: give a Transformer the words of the corpus that its tokenizer lacks, and train their
             vectors faster than its layers (`training.table_rate`); the vectors of old words stay.
 
@@ -30,6 +32,9 @@ class EncoderConfig:
     ] = None
     layers: Annotated[int, Field(ge=1, le=100, description="2 to 6 is usual")] = 2
     heads: Annotated[int, Field(ge=1, le=128, description="dimension / 64 is usual")] = 8
+    teacher: Annotated[
+        str | None, Field(description="minilm, a Hugging Face id or a model folder; unset = none")
+    ] = None
     adapt_vocabulary: Annotated[bool, Field(description="true or false")] = False
 
     def resolved(self, *, grows: bool) -> "EncoderConfig":

@@ -5,7 +5,6 @@ engine has its own, see `llmagentos.training`.
 """
 
 from pathlib import Path
-from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -20,12 +19,6 @@ from llmagentos.encoder._encoder import Encoder, moved
 from llmagentos.encoder._folder import write_modules
 from llmagentos.encoder._vocabulary import vocabulary_rows
 
-# Of the squared length of a first vector. arXiv cs, 800 steps of 1,024, one seed, papers of 2019 (all, the
-# fifth with the least words in common, without the title's words): 93.9 / 84.5 / 30.1 with random directions
-# alone, 94.2 / 85.7 / 32.8 with 0.3, 94.1 / 85.4 / 34.1 with 0.6. Technical documents and chat, 500 steps:
-# linked messages 20.0 and 20.8, 10-NN of Banking77 83.5 and 84.7, of CLINC150 87.1 and 87.2.
-_WORD_VECTOR_SHARE: Final = 0.3
-
 
 class StaticEncoder(Encoder):
     """Mean of learned token vectors.
@@ -39,6 +32,7 @@ class StaticEncoder(Encoder):
             frequency), so that rare words count for more from the first step; default all 1.
         word_vectors: float32 (V, K), rows of length 1 from which the first directions are made in part, or 0
             for tokens without one; see `cooccurrence_vectors`. Default none.
+        word_vector_share: of the squared length of a first vector, in [0, 1].
         seed: Of the random first vectors; rows are N(0, 1/D) times the token's weight.
         name: For model cards and messages.
 
@@ -60,6 +54,7 @@ class StaticEncoder(Encoder):
         *,
         token_weights: npt.NDArray[np.float32] | None = None,
         word_vectors: npt.NDArray[np.float32] | None = None,
+        word_vector_share: float = 0.3,
         seed: int = 0,
         name: str = "static",
     ) -> None:
@@ -71,7 +66,7 @@ class StaticEncoder(Encoder):
             * max(dimension, 1) ** -0.5
         )
         if word_vectors is not None:
-            rows = _mixed(rows, torch.from_numpy(word_vectors), generator)
+            rows = _mixed(rows, torch.from_numpy(word_vectors), word_vector_share, generator)
         if token_weights is not None:
             rows *= torch.from_numpy(np.asarray(token_weights, np.float32))[:, None]
         self.embedding = nn.Parameter(rows)
@@ -136,11 +131,11 @@ class StaticEncoder(Encoder):
         write_modules(folder, dimension=self.dimension)
 
 
-def _mixed(rows: Tensor, vectors: Tensor, generator: torch.Generator) -> Tensor:
-    """Random rows of length 1 in the mean, 0.3 of whose squared length is now that of known vectors."""
+def _mixed(rows: Tensor, vectors: Tensor, share: float, generator: torch.Generator) -> Tensor:
+    """Random rows of length 1 in the mean, of whose squared length a share is now that of known vectors."""
     dimension = rows.shape[1]
     turn, _ = torch.linalg.qr(torch.randn(dimension, dimension, generator=generator))
     known = functional.pad(vectors[:, :dimension], (0, max(0, dimension - vectors.shape[1]))) @ turn
-    share = _WORD_VECTOR_SHARE * known.any(dim=1, keepdim=True)
-    mixed: Tensor = (1 - share).sqrt() * rows + share.sqrt() * known
+    shares = share * known.any(dim=1, keepdim=True)
+    mixed: Tensor = (1 - shares).sqrt() * rows + shares.sqrt() * known
     return mixed

@@ -117,6 +117,11 @@ def model_card(story: Story, report: EvaluationReport | None) -> ModelCard:
                 if story.encoder == "minilm"
                 else ()
             ),
+            *(
+                (f"Its first vectors of words came in part from {Path(teacher).name}.",)
+                if (teacher := story.config.encoder.teacher)
+                else ()
+            ),
             "It knows the language and the subjects of its training text; on others, measure before use.",
             *(
                 ("It adds up word vectors: the order of words, and so who did what to whom, is lost.",)

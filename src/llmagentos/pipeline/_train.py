@@ -35,6 +35,7 @@ from llmagentos.pipeline._small import small_config, train_table, why_static
 from llmagentos.pipeline._start import (
     absolute,
     check_adaptable,
+    check_teacher,
     encoder_name,
     put_dimensions_in_order,
     starting_encoder,
@@ -131,6 +132,7 @@ def train(
         pretrained = None if encoder in ("static", "small") else load_encoder(encoder).to(device)
         transforms = is_small or not isinstance(pretrained, StaticEncoder | None)
         check_adaptable(encoder, pretrained, config)
+        check_teacher(encoder, config)
         adapts = config.encoder.adapt_vocabulary
         training = config.training.resolved(pretrained=transforms, new_rows=adapts)
         check_settings(training, ranks)
