@@ -32,7 +32,8 @@ def config(*settings: str) -> Config:
 
 def inverse_document_frequency(store: TokenStore) -> npt.NDArray[np.float64]:
     idf: npt.NDArray[np.float64] = np.log((1 + len(store)) / (1 + store.document_counts))
-    return idf / np.log(1 + len(store))
+    idf /= np.log(1 + len(store))
+    return idf
 
 
 def test_little_text_gives_random_directions(store: TokenStore, tmp_path: Path) -> None:
