@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from llmagentos.config import Config
     from llmagentos.evaluation import RetrievalTask
-    from llmagentos.pipeline import TrainedModel
+    from llmagentos.pipeline import TrainedModel, Trial
 
 _MEASURED_TEXTS = 2_000
 # The steps that every run takes while it measures how many there is time for.
@@ -384,12 +384,18 @@ def _free_name(out: Path) -> Path:
     return free
 
 
+def _why(trials: "Sequence[Trial]") -> str:
+    if trials[0].over_usual[2] < 0:
+        return "which matched texts kept aside better than the usual ones in a short trial, beyond chance"
+    return "as is usual: in a short trial nothing matched texts kept aside better beyond chance"
+
+
 def _summary(console: "Console", trained: "TrainedModel", *, timed: bool) -> None:
     console.print()
     if trained.trials:
         console.print(
-            f"Views: {trained.trials[0].recipe}; of these they matched texts kept aside best in a short "
-            "trial (lower is better; --set views.preset and views.pairs overrule it):"
+            f"Views: {trained.trials[0].recipe}, {_why(trained.trials)} (lower is better; --set views.preset "
+            "and views.pairs overrule it):"
         )
         for trial in trained.trials:
             console.print(f"  {trial}", highlight=False, soft_wrap=True)

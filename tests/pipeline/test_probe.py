@@ -58,7 +58,12 @@ def test_the_encoder_is_as_it_was_and_the_best_is_first(encoder: TransformerEnco
     start = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     trials = _choose(encoder, tmp_path, _documents(make_texts(100)[80:]))
     assert {trial.preset for trial in trials} == {"span", "dropout"}
-    assert trials[0].after == min(trial.after for trial in trials)
+    usual, best = (next(t for t in trials if t.preset == "span")), min(trials, key=lambda t: t.after)
+    assert usual.over_usual == (0, 0, 0)
+    assert trials[0] == (best if best.over_usual[2] < 0 else usual)
+    for trial in trials:
+        assert trial.over_usual[0] == pytest.approx(trial.after - usual.after, abs=1e-9)
+        assert trial.over_usual[1] <= trial.over_usual[0] <= trial.over_usual[2]
     assert len({trial.before for trial in trials}) == 1
     assert all(torch.equal(start[name], tensor) for name, tensor in encoder.state_dict().items())
     assert not (tmp_path / "probe").exists()

@@ -75,6 +75,17 @@ def test_a_deadline_becomes_a_number_of_steps(
     assert rows[-1].learning_rate < 0.01 * (2 / total if total > 20 else 1)
 
 
+def test_a_machine_that_is_busy_for_20_steps_is_no_measure_of_a_long_run(
+    monkeypatch: pytest.MonkeyPatch, store: TokenStore, folder: Path
+) -> None:
+    config = replace(CONFIG, batch_size=4, max_tokens=6, max_epochs=100)
+    rows = run_on_a_clock(
+        monkeypatch, store, folder, lambda step: 0.25 if step < 20 else 0.1, 200.5, config=config
+    )
+    seconds = (15 * 0.25 + 11 * 0.1) / 26  # 3% of the time are over after 31 steps, of which 5 are no measure
+    assert rows[-1].total_steps == 31 + int((200.5 - 6.1) / seconds)
+
+
 def test_the_warm_up_is_a_tenth_of_a_run_whose_steps_are_not_known_yet(
     monkeypatch: pytest.MonkeyPatch, store: TokenStore, folder: Path
 ) -> None:

@@ -110,8 +110,9 @@ def made_trials(
     """What a short trial of each recipe reached, best first; nothing where there is nothing to choose."""
     path = work / "probe.json"
     if path.exists():  # from the run that is resumed
-        with suppress(ValueError, TypeError):  # a damaged one is made again
-            return [Trial(**values) for values in json.loads(path.read_text(encoding="utf-8"))]
+        with suppress(ValueError, TypeError, KeyError):  # a damaged one is made again
+            rows = json.loads(path.read_text(encoding="utf-8"))
+            return [Trial(**row | {"over_usual": tuple(row["over_usual"])}) for row in rows]
     if not probed or len(recipes) < 2:
         return []
     trials = choose_views(

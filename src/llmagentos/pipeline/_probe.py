@@ -3,8 +3,9 @@
 Published results conflict by the length of texts, so neither crops nor dropout nor structural pairs are
 assumed (design 2.6). Each recipe trains the same start on as many tokens, for a run has so much time and not
 so many steps: more steps of the recipes with short views. Then texts that no recipe trained on are matched,
-the first side of their pairs to the second and the beginning of each text to its rest, and the recipe that
-matches them best is taken. No label is used, and none of the held-out texts.
+the first side of their pairs to the second and the beginning of each text to its rest. The recipe that
+matches them best is taken, if it is better than the usual one beyond chance. No label is used, and none of
+the held-out texts.
 """
 
 import heapq
@@ -14,11 +15,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import numpy as np
+import numpy.typing as npt
 import torch
 import xxhash
 
 from llmagentos.corpus import Document, TextPair
 from llmagentos.encoder import Encoder, StaticEncoder
+from llmagentos.evaluation import paired_bootstrap
 from llmagentos.loss import NTXentLoss
 from llmagentos.model import EmbeddingModel
 from llmagentos.training import (
@@ -32,9 +36,9 @@ from llmagentos.views import PairedViews, Preset, Views, ViewsConfig
 
 _NUM_TEXTS: Final = 200
 _FEWEST_PAIRS: Final = 20
-# Ten steps move a pretrained encoder, and take a minute with MiniLM on two cores; a hundred of a
-# static encoder take seconds, and are too few to tell recipes apart on long texts (benchmarks/LOG.md).
-_STEPS, _STEPS_STATIC = 10, 100
+# Ten steps move a pretrained encoder, and take a minute with MiniLM on two cores; two hundred of a static
+# encoder take ten seconds.
+_STEPS, _STEPS_STATIC = 10, 200
 # A crop of 10 to 50% of such a text is some words that are in a thousand others.
 _SHORT_TEXT_TOKENS: Final = 50.0
 # Technical documents and Ubuntu's chat, 500 steps of 1,024, one seed: linked messages 17.3 with 0.3 and 20.8
@@ -88,12 +92,15 @@ class Trial:
             encoder as it came, nats; log(number of texts) at chance, lower is better. The mean over
             pairs and beginnings.
         after: the same after the trial.
+        over_usual: this recipe's `after` less that of the usual recipe, nats, with its 95% interval over
+            texts (paired bootstrap): (difference, low, high); below 0 is better. All 0 for the usual one.
     """
 
     preset: Preset
     pairs: float
     before: float
     after: float
+    over_usual: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
     @property
     def recipe(self) -> str:
@@ -103,7 +110,9 @@ class Trial:
 
     def __str__(self) -> str:
         """One line for a person."""
-        return f"{self.recipe}: cross-entropy {self.before:.4f} -> {self.after:.4f}"
+        difference, low, high = self.over_usual
+        beside = f", {difference:+.3f} [{low:+.3f}, {high:+.3f}] beside the usual" if low or high else ""
+        return f"{self.recipe}: cross-entropy {self.before:.4f} -> {self.after:.4f}{beside}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,7 +170,7 @@ def choose_views(
 
     Args:
         encoder: the start; as it was when this returns.
-        recipes: from `candidates`.
+        recipes: from `candidates`, the usual one first.
         items_of: makes the items of a recipe, without any text that is matched.
         matched: from `matchings`.
         loss: of the run.
@@ -170,26 +179,38 @@ def choose_views(
         on_trial: called after each.
 
     Returns:
-        The trials, best first.
+        The trials, the chosen one first, then the others, best first. Chosen is the best one if the interval
+        of its difference to the first recipe lies below 0, and else that one.
     """
     start = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     brief = replace(config, batch_size=max(2, config.batch_size // 4))
-    usual = _STEPS_STATIC if isinstance(encoder, StaticEncoder) else _STEPS
-    before = _cross_entropy(encoder, matched, loss.temperature, config)
+    num_steps = _STEPS_STATIC if isinstance(encoder, StaticEncoder) else _STEPS
+    before = float(_cross_entropies(encoder, matched, loss.temperature, config).mean())
     items = [items_of(recipe) for recipe in recipes]
     step_tokens = [_tokens_of_a_step(one, brief) for one in items]
     trials: list[Trial] = []
+    usual: npt.NDArray[np.float64] | None = None
     for recipe, one, tokens in zip(recipes, items, step_tokens, strict=True):
-        steps = round(usual * max(step_tokens) / tokens)
+        steps = round(num_steps * max(step_tokens) / tokens)
         train_encoder(encoder, one, len(one), loss, brief, Budget(steps=steps), folder)
-        after = _cross_entropy(encoder, matched, loss.temperature, config)
-        trials.append(
-            Trial(preset=recipe.preset or "crop", pairs=recipe.pairs or 0.0, before=before, after=after)
+        after = _cross_entropies(encoder, matched, loss.temperature, config)
+        usual = after if usual is None else usual
+        beside = paired_bootstrap(after, usual)
+        trial = Trial(
+            preset=recipe.preset or "crop",
+            pairs=recipe.pairs or 0.0,
+            before=before,
+            after=float(after.mean()),
+            over_usual=(beside.value, beside.low, beside.high),
         )
-        on_trial(trials[-1])
+        trials.append(trial)
+        on_trial(trial)
         encoder.load_state_dict(start)
         shutil.rmtree(folder)
-    return sorted(trials, key=lambda trial: trial.after)
+    best = min(trials, key=lambda trial: trial.after)
+    chosen = best if best.over_usual[2] < 0 else trials[0]
+    others = [trial for trial in trials if trial is not chosen]
+    return [chosen, *sorted(others, key=lambda trial: trial.after)]
 
 
 def _tokens_of_a_step(items: Views | PairedViews, config: ResolvedTrainingConfig) -> int:
@@ -200,18 +221,24 @@ def _tokens_of_a_step(items: Views | PairedViews, config: ResolvedTrainingConfig
     return len(pairs.a.tokens) + len(pairs.b.tokens)
 
 
-def _cross_entropy(
+def _cross_entropies(
     encoder: Encoder, matched: Sequence[Matching], temperature: float, config: ResolvedTrainingConfig
-) -> float:
-    """Mean over the matchings of the cross-entropy of finding the own text."""
+) -> npt.NDArray[np.float64]:
+    """The cross-entropy of finding its own text, of every query of all matchings.
+
+    They are weighted so that their mean is the mean over matchings of each one's mean.
+    """
     model = EmbeddingModel(encoder)
+    total = sum(len(one.texts) for one in matched)
     found = []
     for one in matched:
         with autocast_to(config.precision, encoder.device):
             similarities = torch.from_numpy(model.encode(one.queries) @ model.encode(one.texts).T)
         own = torch.arange(len(one.texts))
-        found.append(torch.nn.functional.cross_entropy(similarities / temperature, own).item())
-    return sum(found) / len(found)
+        losses = torch.nn.functional.cross_entropy(similarities / temperature, own, reduction="none")
+        found.append(losses.double().numpy() * total / (len(matched) * len(one.texts)))
+    values: npt.NDArray[np.float64] = np.concatenate(found)
+    return values
 
 
 def _beginning_and_rest(text: str) -> tuple[str, str]:

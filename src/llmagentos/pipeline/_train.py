@@ -90,7 +90,7 @@ def train(
         encoder: "static" (from nothing), "small" (static, and a Transformer that grows on it), "minilm", a
             Hugging Face id, or a model folder.
         config: settings of all stages.
-        minutes: wall time of everything; turned into a number of steps after 20 steps. A run on
+        minutes: wall time of everything; turned into a number of steps early on. A run on
             little text ends earlier, after `training.max_epochs` epochs.
         steps: number of steps, of `small` for each of its two stages; give this or `minutes`, or neither
             for ten minutes.

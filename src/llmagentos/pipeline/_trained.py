@@ -17,7 +17,7 @@ class TrainedModel:
         path: the model folder; sentence-transformers loads it, and so does `EmbeddingModel.load`.
         report: its scores on held-out text, with floors and the encoder before training; None where
             the held-out part is too small to measure anything.
-        trials: of the probe that chose the views, best first; empty where none was needed.
+        trials: of the probe that chose the views, the chosen one first; empty where none was needed.
         dropped: what was left out of the corpus, by reason.
         result: steps, epochs and seconds of the training.
         seconds: of the whole run.

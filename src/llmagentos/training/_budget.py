@@ -7,8 +7,11 @@ from typing import Final
 from llmagentos.encoder import Work
 from llmagentos.training._ranks import Ranks
 
-# Steps that are timed before `--minutes` becomes a number of steps.
+# Steps that are timed before `--minutes` becomes a number of steps, and the share of the time that they take
+# at least: 20 steps of a static encoder are 3 s, and what else the machine did in those once cost a run of 10
+# minutes two thirds of its steps.
 _TIMED_STEPS: Final = 20
+_TIMED_SHARE: Final = 0.03
 # The first steps warm caches and allocators up and are no measure of the rest.
 _UNSETTLED_STEPS: Final = 5
 
@@ -20,7 +23,8 @@ class Budget:
     Attributes:
         steps: number of steps, or None.
         deadline: `time.monotonic()` at which the last step is to be done, or None. It is turned into
-            a number of steps once: after 20 steps, or when half of the time is over if that is earlier.
+            a number of steps once: after 20 steps and 3% of the time, or when half of the time is over if
+            that is earlier.
 
     With neither, the run ends after `max_epochs`, and with a deadline at the latest then.
 
@@ -61,6 +65,7 @@ class Clock:
         self._texts = self._tokens = self._slots = 0
         self._flops = 0.0
         self._step_seconds: list[float] = []
+        self._times = True
 
     @property
     def seconds(self) -> float:
@@ -74,7 +79,7 @@ class Clock:
         self._tokens += work.tokens
         self._slots += work.slots
         self._flops += work.flops
-        if len(self._step_seconds) < _TIMED_STEPS:
+        if self._times:
             self._step_seconds.append(now - self._stepped)
         self._stepped = now
 
@@ -94,8 +99,13 @@ class Clock:
     def knows_the_speed(self, deadline: float) -> bool:
         """Whether it is time to turn the deadline into a number of steps."""
         now, num_steps = time.monotonic(), len(self._step_seconds)
-        half_over = now - self._start >= (deadline - self._start) / 2
-        return num_steps >= _TIMED_STEPS or (half_over and num_steps > _UNSETTLED_STEPS) or now >= deadline
+        share = (now - self._start) / max(deadline - self._start, 1e-9)
+        timed = num_steps >= _TIMED_STEPS and share >= _TIMED_SHARE
+        return timed or (share >= 0.5 and num_steps > _UNSETTLED_STEPS) or now >= deadline
+
+    def stop_timing(self) -> None:
+        """The time a step takes is known."""
+        self._times = False
 
     def steps_until(self, deadline: float, *, at_best: bool = False) -> int:
         """Steps left at the mean speed of the settled steps, or at the speed of the fastest one."""
@@ -120,6 +130,8 @@ class Plan:
     ) -> None:
         self.total_steps, self._deadline = total_steps, deadline
         self._longest_run, self._clock, self._ranks = longest_run, clock, ranks
+        if deadline is None:
+            clock.stop_timing()
 
     @property
     def resolved(self) -> bool:
@@ -142,4 +154,5 @@ class Plan:
         left = self._clock.steps_until(self._deadline)
         self.total_steps = min(self._ranks.from_first(steps_done + left), self._longest_run)
         self._deadline = None
+        self._clock.stop_timing()
         return True
