@@ -15,6 +15,7 @@ from benchmarks.learning._suite import ARXIV, CHINESE, INTENTS, IRC, METATOOL, S
 if TYPE_CHECKING:
     from benchmarks.learning._score import Scored
     from benchmarks.learning._split import Task
+    from llmagentos.evaluation import Encodes
 
 suite = Suite(__file__)
 
@@ -203,6 +204,58 @@ def _arxiv(name: str, folder: Path, gaps: Gaps, options: Sequence[str]) -> dict[
     wanted = {task: tasks[task] for task in (*ARXIV_SCORES, *(task for task, _ in gaps))}
     rows = write_rows(split.training, folder / "papers.jsonl")
     return trained(name, folder, [rows], wanted, others, _against(gaps), *options)
+
+
+PEER_TASKS = ("arxiv-knn", "arxiv-title", "arxiv-hard", "arxiv-untitled", "stsb")
+
+
+def _peer_figures(*peers: str) -> list[Figure]:
+    return [Figure(f"learning-peer-{peer}-{task}", unit=UNITS[task]) for peer in peers for task in PEER_TASKS]
+
+
+@suite.unit(
+    figures=_peer_figures("static-embedding"),
+    data=[*ARXIV, STSB["report"]],
+    configuration={"minutes": 8.0},  # what a run of 10 has for training alone
+    in_quick=False,
+)
+def peer_static(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """sentence-transformers' StaticEmbedding on titles and abstracts: beside static_arxiv_titles."""
+    from benchmarks.learning._peers import static_embedding
+    from benchmarks.learning._suite import arxiv
+
+    pairs = [(row["title"], row["text"]) for row in arxiv().training]
+    return _peer("static-embedding", static_embedding(pairs, configuration["minutes"], seed, folder))
+
+
+@suite.unit(
+    figures=_peer_figures("simcse", "tsdae"),
+    data=[*ARXIV, STSB["report"]],
+    configuration={"minutes": 18.0},  # of a run of 20
+    in_quick=False,
+)
+def peers_minilm(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """sentence-transformers' SimCSE and TSDAE of all-MiniLM-L6-v2 on abstracts: beside minilm_arxiv."""
+    from benchmarks.learning._peers import simcse, tsdae
+    from benchmarks.learning._suite import arxiv
+
+    texts = [row["text"] for row in arxiv().training]
+    minutes = configuration["minutes"]
+    return _peer("simcse", simcse(texts, minutes, seed, folder)) | _peer(
+        "tsdae", tsdae(texts, minutes, seed, folder)
+    )
+
+
+def _peer(name: str, model: "Encodes") -> dict[str, float]:
+    from benchmarks._tasks import sts
+    from benchmarks.learning._methods import of_model
+    from benchmarks.learning._score import score
+    from benchmarks.learning._suite import arxiv
+    from benchmarks.learning._trained import named_task
+
+    tasks = {**arxiv().tasks["report"], "stsb": sts(STSB["report"])}
+    wanted = {task: tasks[task] for task in PEER_TASKS}
+    return named_task(f"peer-{name}", score(of_model(model, name), wanted))
 
 
 @suite.unit(
