@@ -400,6 +400,8 @@ def _summary(console: "Console", trained: "TrainedModel", *, timed: bool) -> Non
         for trial in trained.trials:
             console.print(f"  {trial}", highlight=False, soft_wrap=True)
         console.print()
+    if trained.verdict and not trained.verdict.kept:
+        console.print(f"[yellow]Not kept:[/] {trained.verdict}.\n", highlight=False, soft_wrap=True)
     if trained.dropped:
         left_out = f"Left out: {_counted(trained.dropped)}\n"
         console.print(left_out, soft_wrap=True, markup=False, highlight=False)

@@ -76,4 +76,6 @@ def train_along(ranks: Ranks, out: Path) -> TrainedModel:
         resume=told["resume"],
         ranks=ranks,
     )
-    return TrainedModel(path=out, report=None, trials=[], dropped={}, result=result, seconds=result.seconds)
+    return TrainedModel(
+        path=out, report=None, trials=[], verdict=None, dropped={}, result=result, seconds=result.seconds
+    )

@@ -14,13 +14,12 @@ from llmagentos.corpus import (
     Progress,
     Skipped,
     build_corpus,
-    structural_pairs,
     write_whole,
 )
 from llmagentos.encoder import Encoder
 from llmagentos.errors import InputError
 from llmagentos.loss import NTXentLoss
-from llmagentos.pipeline._probe import Trial, choose_views, matchings, probe_texts
+from llmagentos.pipeline._probe import Matching, Trial, choose_views, probe_texts
 from llmagentos.pipeline._progress import OnProgress, Update
 from llmagentos.tokens import StoreProgress, TokenStore, build_store, extend_tokenizer, train_tokenizer
 from llmagentos.training import ResolvedTrainingConfig
@@ -46,12 +45,9 @@ def read_corpus(
     return build_corpus(inputs, folder, config.corpus, on_progress=show)
 
 
-def texts_to_probe(corpus: Corpus, config: Config) -> list[Document]:
-    """Texts that decide between recipes; none where the user has decided, or text is too scarce."""
-    settled = config.views.preset is not None and config.views.pairs is not None
-    if settled or corpus.num_training < _FEWEST_TO_PROBE:
-        return []
-    return probe_texts(corpus.training())
+def texts_aside(corpus: Corpus) -> list[Document]:
+    """Texts that decide between recipes, and whether the model is kept; none where text is too scarce."""
+    return probe_texts(corpus.training()) if corpus.num_training >= _FEWEST_TO_PROBE else []
 
 
 def tokens_of(
@@ -100,26 +96,25 @@ def made_trials(
     model: Encoder,
     recipes: Sequence[ViewsConfig],
     items: Callable[[ViewsConfig], Views | PairedViews],
-    probed: Sequence[Document],
-    corpus: Corpus,
+    matched: Sequence[Matching],
     loss: NTXentLoss,
     training: ResolvedTrainingConfig,
     work: Path,
     on_progress: OnProgress,
 ) -> list[Trial]:
-    """What a short trial of each recipe reached, best first; nothing where there is nothing to choose."""
+    """What a short trial of each recipe reached, the chosen one first; none where there is no choice."""
     path = work / "probe.json"
     if path.exists():  # from the run that is resumed
         with suppress(ValueError, TypeError, KeyError):  # a damaged one is made again
             rows = json.loads(path.read_text(encoding="utf-8"))
             return [Trial(**row | {"over_usual": tuple(row["over_usual"])}) for row in rows]
-    if not probed or len(recipes) < 2:
+    if not matched or len(recipes) < 2:
         return []
     trials = choose_views(
         model,
         recipes,
         items,
-        matchings(probed, structural_pairs(corpus.training())),
+        matched,
         loss,
         training,
         work / "probe",

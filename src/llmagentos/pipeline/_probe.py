@@ -19,6 +19,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 import xxhash
+from torch import Tensor
+from torch.nn import functional
 
 from llmagentos.corpus import Document, TextPair
 from llmagentos.encoder import Encoder, StaticEncoder
@@ -33,6 +35,8 @@ from llmagentos.training import (
     train_encoder,
 )
 from llmagentos.views import PairedViews, Preset, Views, ViewsConfig
+
+Values = npt.NDArray[np.float64]
 
 _NUM_TEXTS: Final = 200
 _FEWEST_PAIRS: Final = 20
@@ -189,7 +193,7 @@ def choose_views(
     items = [items_of(recipe) for recipe in recipes]
     step_tokens = [_tokens_of_a_step(one, brief) for one in items]
     trials: list[Trial] = []
-    usual: npt.NDArray[np.float64] | None = None
+    usual: Values | None = None
     for recipe, one, tokens in zip(recipes, items, step_tokens, strict=True):
         steps = round(num_steps * max(step_tokens) / tokens)
         train_encoder(encoder, one, len(one), loss, brief, Budget(steps=steps), folder)
@@ -223,21 +227,50 @@ def _tokens_of_a_step(items: Views | PairedViews, config: ResolvedTrainingConfig
 
 def _cross_entropies(
     encoder: Encoder, matched: Sequence[Matching], temperature: float, config: ResolvedTrainingConfig
-) -> npt.NDArray[np.float64]:
-    """The cross-entropy of finding its own text, of every query of all matchings.
+) -> Values:
+    """The cross-entropy of finding its own text, of every query of all matchings; see `_weighted`."""
 
-    They are weighted so that their mean is the mean over matchings of each one's mean.
+    def of_one(similarities: Tensor) -> Tensor:
+        own = torch.arange(len(similarities))
+        return functional.cross_entropy(similarities / temperature, own, reduction="none")
+
+    return _weighted(encoder, matched, config, of_one)
+
+
+def reciprocal_ranks(encoder: Encoder, matched: Sequence[Matching], config: ResolvedTrainingConfig) -> Values:
+    """1 / rank of the own text of every query of all matchings, the last of equal ones.
+
+    Args:
+        encoder: any.
+        matched: from `matchings`, Q queries in all.
+        config: its precision.
+
+    Returns:
+        float64 (Q,), in (0, 1], times weights with which their mean is the mean over matchings of each one's
+        mean.
     """
+
+    def of_one(similarities: Tensor) -> Tensor:
+        return 1 / (similarities >= similarities.diagonal()[:, None]).sum(dim=1)
+
+    return _weighted(encoder, matched, config, of_one)
+
+
+def _weighted(
+    encoder: Encoder,
+    matched: Sequence[Matching],
+    config: ResolvedTrainingConfig,
+    of_one: Callable[[Tensor], Tensor],
+) -> Values:
+    """A value of every query, weighted so that the mean is that over matchings of each one's mean."""
     model = EmbeddingModel(encoder)
     total = sum(len(one.texts) for one in matched)
     found = []
     for one in matched:
         with autocast_to(config.precision, encoder.device):
             similarities = torch.from_numpy(model.encode(one.queries) @ model.encode(one.texts).T)
-        own = torch.arange(len(one.texts))
-        losses = torch.nn.functional.cross_entropy(similarities / temperature, own, reduction="none")
-        found.append(losses.double().numpy() * total / (len(matched) * len(one.texts)))
-    values: npt.NDArray[np.float64] = np.concatenate(found)
+        found.append(of_one(similarities).double().numpy() * total / (len(matched) * len(one.texts)))
+    values: Values = np.concatenate(found)
     return values
 
 

@@ -29,6 +29,7 @@ from llmagentos.loss import alignment, uniformity
 from llmagentos.model import CardScore, CardSource, ModelCard
 from llmagentos.pipeline._probe import Trial
 from llmagentos.pipeline._progress import OnProgress, Update
+from llmagentos.pipeline._verdict import Verdict
 from llmagentos.tokens import TokenStore
 from llmagentos.training import TrainingResult, read_metrics
 
@@ -48,6 +49,7 @@ class Story:
     corpus: Corpus
     store: TokenStore
     trials: Sequence[Trial]
+    verdict: Verdict | None
     pairs: dict[PairKind, int]
     result: TrainingResult
     work: Path
@@ -118,6 +120,11 @@ def model_card(story: Story, report: EvaluationReport | None) -> ModelCard:
                 else ()
             ),
             *(
+                ("Training made it no better, so this is what the run started from.",)
+                if story.verdict and not story.verdict.kept
+                else ()
+            ),
+            *(
                 (f"Its first vectors of words came in part from {Path(teacher).name}.",)
                 if (teacher := story.config.encoder.teacher)
                 else ()
@@ -141,6 +148,8 @@ def _titles(story: Story) -> str:
         )
     if story.trials:
         return "Titles were not trained on; those of 200 texts kept aside chose among kinds of views."
+    if story.verdict:
+        return "Titles were not trained on; those of 200 texts kept aside said whether to keep the model."
     return "Titles were not used in training; the texts alone were."
 
 
@@ -237,6 +246,7 @@ def _facts(story: Story) -> dict[str, object]:
             else {}
         ),
         **({"why these views": "; ".join(map(str, story.trials))} if story.trials else {}),
+        **({"verdict": str(story.verdict)} if story.verdict else {}),
         "steps": story.result.steps,
         "epochs": round(story.result.epochs, 1),
         "texts a step": story.result.batch_size,

@@ -11,17 +11,17 @@ from functools import partial
 from pathlib import Path
 
 from llmagentos.config import Config
-from llmagentos.corpus import Document, Skipped, harvest_python_docs
+from llmagentos.corpus import Document, Skipped, harvest_python_docs, structural_pairs
 from llmagentos.encoder import Encoder, StaticEncoder, load_encoder, memory_for
 from llmagentos.errors import InputError
-from llmagentos.evaluation import Task, load_task
+from llmagentos.evaluation import load_task
 from llmagentos.loss import NTXentLoss
 from llmagentos.model import EmbeddingModel, export_model
 from llmagentos.pipeline._along import tell_others, train_along
 from llmagentos.pipeline._heldout import heldout_task
 from llmagentos.pipeline._items import find_pairs, items_of, share_of
-from llmagentos.pipeline._preparing import made_trials, read_corpus, texts_to_probe, tokens_of
-from llmagentos.pipeline._probe import candidates, usual_preset
+from llmagentos.pipeline._preparing import made_trials, read_corpus, texts_aside, tokens_of
+from llmagentos.pipeline._probe import candidates, matchings, usual_preset
 from llmagentos.pipeline._progress import OnProgress, Update, silent
 from llmagentos.pipeline._related_words import related_words_for
 from llmagentos.pipeline._report import (
@@ -33,6 +33,7 @@ from llmagentos.pipeline._report import (
 )
 from llmagentos.pipeline._small import small_config, train_table, why_static
 from llmagentos.pipeline._start import (
+    STATIC_FOLDER,
     absolute,
     check_adaptable,
     check_teacher,
@@ -41,6 +42,7 @@ from llmagentos.pipeline._start import (
     starting_encoder,
 )
 from llmagentos.pipeline._trained import TrainedModel
+from llmagentos.pipeline._verdict import verdict_on
 from llmagentos.pipeline._workspace import decided, publish, remember_settings, workspace
 from llmagentos.training import (
     Budget,
@@ -141,9 +143,9 @@ def train(
         config = replace(config, training=TrainingConfig(**asdict(training)))
         fewest = _FEWEST_MINUTES_TO_PROBE if transforms else _FEWEST_MINUTES_TO_PROBE_STATIC
         is_long = minutes is None or minutes >= fewest
-        may_try = decided(work, "trial of views", is_long and not is_small and not adapts)
+        keeps_aside = decided(work, "texts kept aside", is_long and not adapts)
         # Beside the section of the same name, which has the settings of new encoders.
-        started_with = {"inputs": _names(inputs), "--encoder": encoder, "trial of views": may_try}
+        started_with = {"inputs": _names(inputs), "--encoder": encoder, "texts kept aside": keeps_aside}
         remember_settings(work, {**started_with, **_kept(config).sections()})
         loss = NTXentLoss(**asdict(config.loss))
 
@@ -152,26 +154,29 @@ def train(
         limit = _MEASURED_TEXTS_TRANSFORMER if transforms else _MEASURED_TEXTS
         task = heldout_task(work / "heldout.jsonl", limit)
         measured = [*([] if task is None else [task]), *guards]
-        probed = texts_to_probe(corpus, config) if may_try else []
-        store = tokens_of(corpus, pretrained, probed, work / "store", config, on_progress)
+        aside = texts_aside(corpus) if keeps_aside else []
+        matched = matchings(aside, structural_pairs(corpus.training())) if aside else []
+        # What is embedded twice at the end, before and after training.
+        embedded = [part for one in measured for part in one.parts]
+        embedded += [side for one in matched for side in (one.queries, one.texts)]
+        store = tokens_of(corpus, pretrained, aside, work / "store", config, on_progress)
         usual = replace(
             config.views, preset=config.views.preset or usual_preset(transforms=transforms and not adapts)
         )
         related = related_words_for(usual.resolved(), store, work)
         begins_as = "static" if is_small else encoder
         model = starting_encoder(begins_as, store, config, work, pretrained).to(device)
-        aside = {document.text for document in probed}
-        pairs = find_pairs(corpus, store, config, work, on_progress, aside=aside)
+        untrainable = {document.text for document in aside}
+        pairs = find_pairs(corpus, store, config, work, on_progress, aside=untrainable)
         share = share_of(pairs, config.views)
         recipes = candidates(
             config.views, share, transforms=transforms, mean_tokens=store.num_tokens / len(store)
         )
         trials = made_trials(
             model,
-            recipes,
+            recipes[:1] if is_small else recipes,
             lambda recipe: items_of(store, recipe, work, related),
-            probed,
-            corpus,
+            matched,
             loss,
             training,
             work,
@@ -188,12 +193,12 @@ def train(
 
         if is_small:
             assert isinstance(model, StaticEncoder)
-            deadline = None if steps else _deadline(began, minutes, model, measured)
+            deadline = None if steps else _deadline(began, minutes, model, embedded)
             show = partial(_show_training, on_progress, "table", deadline)
             budget = steps, deadline
             train_table(model, items, loss, config, *budget, work, resume=resume, on_metrics=show)
             model = starting_encoder(encoder, store, config, work).to(device)
-        deadline = None if steps else _deadline(began, minutes, model, measured)
+        deadline = None if steps else _deadline(began, minutes, model, embedded)
         recipe = {
             "encoder": encoder,
             "corpus": corpus.manifest.fingerprint,
@@ -221,6 +226,12 @@ def train(
         is_new = pretrained is None
         untrained = starting_encoder(encoder, store, config, work) if is_new else load_encoder(encoder)
         interpolate(model, untrained, training.keep_start)
+        verdict = None
+        if matched:
+            untrained = untrained.to(device)
+            verdict = verdict_on(model, untrained, matched, training, must_be_better=is_small)
+            if not verdict.kept:  # where a Transformer grew, its table alone does as well
+                model = load_encoder(work / STATIC_FOLDER).to(device) if is_small else untrained
         if encoder == "static" and not config.loss.dimensions:  # trained, those are in order already
             put_dimensions_in_order(model, store)
         after = Remembering(EmbeddingModel(model))
@@ -228,11 +239,12 @@ def train(
         report = measure(after, before, measured, on_progress) if measured else None
         story = Story(
             encoder=encoder,
-            static=not transforms,
+            static=isinstance(model, StaticEncoder),
             config=config,
             corpus=corpus,
             store=store,
             trials=trials,
+            verdict=verdict,
             pairs={} if pairs is None or not items.recipe.pairs else pairs.num_by_kind,
             result=result,
             work=work,
@@ -244,6 +256,7 @@ def train(
         path=out,
         report=report,
         trials=trials,
+        verdict=verdict,
         dropped=corpus.manifest.dropped,
         result=result,
         seconds=time.monotonic() - began,
@@ -288,14 +301,16 @@ def _check_budget(minutes: float | None, steps: int | None) -> None:
         raise InputError(f"steps must be > 0, got {steps}; 1000 is a good start (--steps)")
 
 
-def _deadline(began: float, minutes: float | None, model: Encoder, measured: Sequence[Task]) -> float:
+def _deadline(
+    began: float, minutes: float | None, model: Encoder, embedded: Sequence[Sequence[str]]
+) -> float:
     """When training has to end for the whole run to end in time."""
     reserve = _REPORT_SECONDS
-    for part in (part for task in measured for part in task.parts):
+    for texts in embedded:
+        sample = list(texts[:32])
         started = time.monotonic()
-        EmbeddingModel(model).encode(part[:32])
-        # They are embedded twice, before and after training.
-        reserve += 2 * (time.monotonic() - started) * len(part) / len(part[:32])
+        EmbeddingModel(model).encode(sample)
+        reserve += 2 * (time.monotonic() - started) * len(texts) / len(sample)
     return began + _SHARE_OF_TIME * 60 * (minutes or _USUAL_MINUTES) - reserve
 
 

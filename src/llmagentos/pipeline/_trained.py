@@ -6,6 +6,7 @@ from pathlib import Path
 
 from llmagentos.evaluation import EvaluationReport
 from llmagentos.pipeline._probe import Trial
+from llmagentos.pipeline._verdict import Verdict
 from llmagentos.training import TrainingResult
 
 
@@ -18,6 +19,7 @@ class TrainedModel:
         report: its scores on held-out text, with floors and the encoder before training; None where
             the held-out part is too small to measure anything.
         trials: of the probe that chose the views, the chosen one first; empty where none was needed.
+        verdict: of texts kept aside on what was trained; None where there were none.
         dropped: what was left out of the corpus, by reason.
         result: steps, epochs and seconds of the training.
         seconds: of the whole run.
@@ -26,6 +28,7 @@ class TrainedModel:
     path: Path
     report: EvaluationReport | None
     trials: Sequence[Trial]
+    verdict: Verdict | None
     dropped: Mapping[str, int]
     result: TrainingResult
     seconds: float

@@ -1,0 +1,71 @@
+"""Whether what was trained is kept: a run must not end worse than it started.
+
+Trained and start match texts that were kept aside, as in the trial of views. Where training made that worse
+beyond chance, the model is what the run started from. A Transformer that grew on a table must have made it
+better: it takes many times as long to embed a text.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from llmagentos.encoder import Encoder
+from llmagentos.evaluation import paired_bootstrap
+from llmagentos.pipeline._probe import Matching, reciprocal_ranks
+from llmagentos.training import ResolvedTrainingConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What the texts kept aside say of a run.
+
+    Attributes:
+        start: mean reciprocal rank of each query's own text among them, x 100, with the encoder that the run
+            started from.
+        trained: the same with what was trained.
+        difference: trained less start with its 95% interval over texts: (difference, low, high).
+        kept: whether the model is what was trained, and not its start.
+    """
+
+    start: float
+    trained: float
+    difference: tuple[float, float, float]
+    kept: bool
+
+    def __str__(self) -> str:
+        """One sentence for a person."""
+        difference, low, high = self.difference
+        kept = "what was trained is kept" if self.kept else "the model is what the run started from"
+        return (
+            f"{kept}: texts kept aside are matched with MRR {self.trained:.1f} after training and "
+            f"{self.start:.1f} before, {difference:+.1f} [{low:+.1f}, {high:+.1f}]"
+        )
+
+
+def verdict_on(
+    trained: Encoder,
+    start: Encoder,
+    matched: Sequence[Matching],
+    config: ResolvedTrainingConfig,
+    *,
+    must_be_better: bool,
+) -> Verdict:
+    """Compare an encoder with its start.
+
+    Args:
+        trained: after training.
+        start: before.
+        matched: of texts that were not trained on, see `matchings`.
+        config: of the run.
+        must_be_better: keep it only if it is better beyond chance, and not unless it is worse beyond chance.
+
+    Returns:
+        The verdict.
+    """
+    new, old = (100 * reciprocal_ranks(one, matched, config) for one in (trained, start))
+    found = paired_bootstrap(new, old)
+    return Verdict(
+        start=float(old.mean()),
+        trained=float(new.mean()),
+        difference=(found.value, found.low, found.high),
+        kept=found.low > 0 if must_be_better else found.high >= 0,
+    )
