@@ -12,7 +12,7 @@ def interpolate(encoder: Encoder, start: Encoder, share: float) -> None:
 
     Args:
         encoder: trained; changed.
-        start: what it was trained from. Where a table has grown since, its rows stay as they were trained.
+        start: what it was trained from. A table that has grown since stays as it was trained.
         share: in [0, 1); 0 changes nothing.
 
     Source: Wortsman et al. 2022, "Robust fine-tuning of zero-shot models" (WiSE-FT); Xiao et al. 2023,
@@ -31,5 +31,6 @@ def interpolate(encoder: Encoder, start: Encoder, share: float) -> None:
     first = dict(start.named_parameters())
     with torch.no_grad():
         for name, weights in encoder.named_parameters():
-            if weights.shape == first[name].shape:
-                weights.lerp_(first[name].to(weights), share)
+            old = first.get(name)
+            if old is not None and old.shape == weights.shape:
+                weights.lerp_(old.to(weights), share)
