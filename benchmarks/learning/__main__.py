@@ -420,6 +420,100 @@ def _chinese(
     return trained(name, folder, CHINESE, tasks, others, _against(gaps), *options)
 
 
+# What one would set by hand; the probe is free to choose.
+RECIPES = {
+    "crop": ("views.preset=crop", "views.pairs=0"),
+    "crop-30": ("views.preset=crop", "views.pairs=0.3"),
+    "crop-60": ("views.preset=crop", "views.pairs=0.6"),
+    "sentence-30": ("views.preset=sentence", "views.pairs=0.3"),
+}
+
+
+def _probe_figures(corpus: str) -> list[Figure]:
+    what = f"mean x 100 over the tasks of {corpus}"
+    return [
+        *(Figure(f"learning-probe-{corpus}-{recipe}", unit=what) for recipe in RECIPES),
+        Figure(f"learning-probe-{corpus}", unit=f"{what}, default"),
+        Figure(f"learning-probe-{corpus}-over-best", unit=f"{what}, default - best recipe", at_least=-1.0),
+    ]
+
+
+FIVE: Configuration = {"minutes": 5.0}
+
+
+@suite.unit(figures=_probe_figures("arxiv"), data=ARXIV, configuration=FIVE, in_quick=False)
+def probe_arxiv(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """The default beside each recipe for five minutes on papers."""
+    from benchmarks.learning._split import write_rows
+    from benchmarks.learning._suite import arxiv
+
+    split = arxiv()
+    rows = write_rows(split.training, folder / "papers.jsonl")
+    return _probe("arxiv", [rows], split.tasks["report"], seed, configuration, folder)
+
+
+@suite.unit(figures=_probe_figures("irc"), data=IRC, configuration=FIVE, in_quick=False)
+def probe_irc(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """The same on chat."""
+    from benchmarks.learning._split import write_rows
+    from benchmarks.learning._suite import irc
+
+    split = irc()
+    rows = write_rows(split.training, folder / "messages.jsonl")
+    return _probe("irc", [rows], split.tasks["report"], seed, configuration, folder)
+
+
+@suite.unit(
+    figures=_probe_figures("technical"), data=[*TECHDOCS, *INTENT_FILES], configuration=FIVE, in_quick=False
+)
+def probe_technical(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """The same on technical documents, measured on requests of other kinds."""
+    from benchmarks.learning._suite import intents
+
+    tasks = {name: task for name, task in intents("report").items() if name.endswith("-knn")}
+    return _probe("technical", TECHDOCS, tasks, seed, configuration, folder)
+
+
+@suite.unit(
+    figures=_probe_figures("chinese"), data=[*CHINESE, *STS_ZH.values()], configuration=FIVE, in_quick=False
+)
+def probe_chinese(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """The same on Chinese text."""
+    from benchmarks.learning._suite import sentences
+
+    tasks = {name: task for name, task in sentences("report").items() if name in STS_ZH}
+    return _probe("chinese", CHINESE, tasks, seed, configuration, folder)
+
+
+def _probe(
+    corpus: str,
+    inputs: Sequence[str | Path],
+    tasks: "Mapping[str, Task]",
+    seed: int,
+    configuration: Configuration,
+    folder: Path,
+) -> dict[str, float]:
+    from statistics import fmean
+
+    from benchmarks._command import train
+    from benchmarks.learning._methods import of_model
+    from benchmarks.learning._score import score
+    from llmagentos import EmbeddingModel
+
+    found: dict[str, float] = {}
+    for recipe, settings in {**RECIPES, "": ()}.items():
+        out = folder / (recipe or "default")
+        more = [part for setting in settings for part in ("--set", setting)]
+        train(inputs, out, *_options(seed, configuration, *more))
+        scores = score(of_model(EmbeddingModel.load(out), out.name), tasks)
+        found |= {f"{task}, {out.name}": one.value for task, one in scores.items()}
+        name = f"learning-probe-{corpus}" + (f"-{recipe}" if recipe else "")
+        found[name] = fmean(one.value for one in scores.values())
+    best = max(found[f"learning-probe-{corpus}-{recipe}"] for recipe in RECIPES)
+    found[f"learning-probe-{corpus}-over-best"] = found[f"learning-probe-{corpus}"] - best
+    return found
+
+
 def _minilm() -> "Callable[[Mapping[str, Task]], Mapping[str, Scored]]":
     from benchmarks.learning._kept import minilm
     from benchmarks.learning._methods import of_model
