@@ -5,17 +5,11 @@ The suite is made from ../shared/data by `_suite.py`; everything here reports, a
 bootstrap interval over items is among the details, as `NAME low` and `NAME high`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from benchmarks._figures import Configuration, Figure, Suite
 from benchmarks.learning._suite import ARXIV, CHINESE, INTENTS, IRC, METATOOL, STS_ZH, STSB, TECHDOCS
-
-if TYPE_CHECKING:
-    from benchmarks.learning._score import Scored
-    from benchmarks.learning._split import Task
-    from llmagentos.evaluation import Encodes
 
 suite = Suite(__file__)
 
@@ -142,7 +136,10 @@ ARXIV_GAPS: Gaps = {
 )
 def static_arxiv(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """`static` from nothing on abstracts alone, beside the floors on the same candidates."""
-    return _arxiv("static-arxiv", folder, ARXIV_GAPS, _options(seed, configuration, "--set", "views.pairs=0"))
+    from benchmarks.learning._runs import on_arxiv
+
+    options = _options(seed, configuration, "--set", "views.pairs=0")
+    return on_arxiv("static-arxiv", folder, list(ARXIV_SCORES), _against(ARXIV_GAPS), options)
 
 
 @suite.unit(
@@ -153,7 +150,10 @@ def static_arxiv(seed: int, configuration: Configuration, folder: Path) -> dict[
 )
 def static_arxiv_titles(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """The same with pairs of titles and abstracts, as is the default: titles are in-task then."""
-    return _arxiv("static-arxiv-titles", folder, ARXIV_GAPS, _options(seed, configuration))
+    from benchmarks.learning._runs import on_arxiv
+
+    options = _options(seed, configuration)
+    return on_arxiv("static-arxiv-titles", folder, list(ARXIV_SCORES), _against(ARXIV_GAPS), options)
 
 
 ADAPTED_GAPS: Gaps = {
@@ -172,8 +172,12 @@ ADAPTED_GAPS: Gaps = {
 )
 def minilm_arxiv_titles(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """all-MiniLM-L6-v2 adapted to arXiv as is the default; the intents and STS-B are guards."""
+    from benchmarks.learning._runs import on_arxiv
+
     options = _options(seed, configuration, "--encoder", "minilm")
-    return _arxiv("minilm-arxiv-titles", folder, ADAPTED_GAPS, options)
+    return on_arxiv(
+        "minilm-arxiv-titles", folder, list(_against(ADAPTED_GAPS)), _against(ADAPTED_GAPS), options
+    )
 
 
 @suite.unit(
@@ -183,27 +187,11 @@ def minilm_arxiv_titles(seed: int, configuration: Configuration, folder: Path) -
 )
 def minilm_arxiv(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """The same on abstracts alone."""
+    from benchmarks.learning._runs import on_arxiv
+
     options = _options(seed, configuration, "--encoder", "minilm", "--set", "views.pairs=0")
-    return _arxiv("minilm-arxiv", folder, ADAPTED_GAPS, options)
-
-
-def _arxiv(name: str, folder: Path, gaps: Gaps, options: Sequence[str]) -> dict[str, float]:
-    from benchmarks._tasks import sts
-    from benchmarks.learning._methods import Bm25, of_words
-    from benchmarks.learning._split import write_rows
-    from benchmarks.learning._suite import arxiv, intents
-    from benchmarks.learning._trained import by, trained
-
-    split = arxiv()
-    tasks = {**split.tasks["report"], "stsb": sts(STSB["report"]), **intents("report")}
-    others = {
-        "bm25": by(Bm25()),
-        "tfidf": by(of_words(row["text"] for row in split.training)),
-        "minilm": _minilm(),
-    }
-    wanted = {task: tasks[task] for task in (*ARXIV_SCORES, *(task for task, _ in gaps))}
-    rows = write_rows(split.training, folder / "papers.jsonl")
-    return trained(name, folder, [rows], wanted, others, _against(gaps), *options)
+    against = _against(ADAPTED_GAPS)
+    return on_arxiv("minilm-arxiv", folder, list(against), against, options)
 
 
 PEER_TASKS = ("arxiv-knn", "arxiv-title", "arxiv-hard", "arxiv-untitled", "stsb")
@@ -222,10 +210,12 @@ def _peer_figures(*peers: str) -> list[Figure]:
 def peer_static(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """sentence-transformers' StaticEmbedding on titles and abstracts: beside static_arxiv_titles."""
     from benchmarks.learning._peers import static_embedding
+    from benchmarks.learning._runs import of_peer
     from benchmarks.learning._suite import arxiv
 
     pairs = [(row["title"], row["text"]) for row in arxiv().training]
-    return _peer("static-embedding", static_embedding(pairs, configuration["minutes"], seed, folder))
+    model = static_embedding(pairs, configuration["minutes"], seed, folder)
+    return of_peer("static-embedding", model, PEER_TASKS)
 
 
 @suite.unit(
@@ -237,25 +227,15 @@ def peer_static(seed: int, configuration: Configuration, folder: Path) -> dict[s
 def peers_minilm(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """sentence-transformers' SimCSE and TSDAE of all-MiniLM-L6-v2 on abstracts: beside minilm_arxiv."""
     from benchmarks.learning._peers import simcse, tsdae
+    from benchmarks.learning._runs import of_peer
     from benchmarks.learning._suite import arxiv
 
     texts = [row["text"] for row in arxiv().training]
     minutes = configuration["minutes"]
-    return _peer("simcse", simcse(texts, minutes, seed, folder)) | _peer(
-        "tsdae", tsdae(texts, minutes, seed, folder)
-    )
-
-
-def _peer(name: str, model: "Encodes") -> dict[str, float]:
-    from benchmarks._tasks import sts
-    from benchmarks.learning._methods import of_model
-    from benchmarks.learning._score import score
-    from benchmarks.learning._suite import arxiv
-    from benchmarks.learning._trained import named_task
-
-    tasks = {**arxiv().tasks["report"], "stsb": sts(STSB["report"])}
-    wanted = {task: tasks[task] for task in PEER_TASKS}
-    return named_task(f"peer-{name}", score(of_model(model, name), wanted))
+    return {
+        **of_peer("simcse", simcse(texts, minutes, seed, folder), PEER_TASKS),
+        **of_peer("tsdae", tsdae(texts, minutes, seed, folder), PEER_TASKS),
+    }
 
 
 @suite.unit(
@@ -268,7 +248,9 @@ def _peer(name: str, model: "Encodes") -> dict[str, float]:
 )
 def static_irc(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """`static` from nothing on Ubuntu's chat; the messages that are asked about are not among the text."""
-    return _irc("static-irc", folder, _options(seed, configuration))
+    from benchmarks.learning._runs import on_irc
+
+    return on_irc("static-irc", folder, _options(seed, configuration))
 
 
 @suite.unit(
@@ -278,24 +260,9 @@ def static_irc(seed: int, configuration: Configuration, folder: Path) -> dict[st
 )
 def minilm_irc(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """all-MiniLM-L6-v2 adapted to the same text."""
-    return _irc("minilm-irc", folder, _options(seed, configuration, "--encoder", "minilm"))
+    from benchmarks.learning._runs import on_irc
 
-
-def _irc(name: str, folder: Path, options: Sequence[str]) -> dict[str, float]:
-    from benchmarks.learning._methods import Bm25, of_words
-    from benchmarks.learning._split import write_rows
-    from benchmarks.learning._suite import irc
-    from benchmarks.learning._trained import by, trained
-
-    split = irc()
-    others = {
-        "bm25": by(Bm25()),
-        "tfidf": by(of_words(row["text"] for row in split.training)),
-        "minilm": _minilm(),
-    }
-    rows = write_rows(split.training, folder / "messages.jsonl")
-    against = {"irc": list(others)}
-    return trained(name, folder, [rows], split.tasks["report"], others, against, *options)
+    return on_irc("minilm-irc", folder, _options(seed, configuration, "--encoder", "minilm"))
 
 
 TECHNICAL_GAPS: Gaps = {
@@ -312,21 +279,10 @@ TECHNICAL_GAPS: Gaps = {
 )
 def static_technical(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """`static` from nothing on technical documents and Ubuntu's chat, on requests of other kinds."""
-    from benchmarks.learning._score import svm_floor
-    from benchmarks.learning._split import LabelledTask, write_rows
-    from benchmarks.learning._suite import intents, irc
-    from benchmarks.learning._trained import trained
+    from benchmarks.learning._runs import on_technical
 
-    def svm(tasks: "Mapping[str, Task]") -> "dict[str, Scored]":
-        return {name: svm_floor(task) for name, task in tasks.items() if isinstance(task, LabelledTask)}
-
-    messages = write_rows(irc().training, folder / "messages.jsonl")
-    others = {"minilm": _minilm(), "svm": svm}
     options = _options(seed, configuration)
-    inputs: list[str | Path] = [*TECHDOCS, messages]
-    return trained(
-        "static-technical", folder, inputs, intents("report"), others, _against(TECHNICAL_GAPS), *options
-    )
+    return on_technical("static-technical", folder, _against(TECHNICAL_GAPS), options)
 
 
 @suite.unit(
@@ -339,12 +295,9 @@ def static_technical(seed: int, configuration: Configuration, folder: Path) -> d
 )
 def static_metatool(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """`static` from nothing on the same text, the tools and a quarter of the requests."""
-    from benchmarks.learning._split import write_rows
-    from benchmarks.learning._suite import irc
+    from benchmarks.learning._runs import on_metatool
 
-    messages = write_rows(irc().training, folder / "messages.jsonl")
-    inputs: list[str | Path] = [*TECHDOCS, messages]
-    return _metatool("static-metatool", folder, inputs, _options(seed, configuration))
+    return on_metatool("static-metatool", folder, _options(seed, configuration), alone=False)
 
 
 @suite.unit(
@@ -354,26 +307,10 @@ def static_metatool(seed: int, configuration: Configuration, folder: Path) -> di
 )
 def minilm_metatool(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """all-MiniLM-L6-v2 adapted to the tools and a quarter of the requests."""
-    return _metatool("minilm-metatool", folder, [], _options(seed, configuration, "--encoder", "minilm"))
+    from benchmarks.learning._runs import on_metatool
 
-
-def _metatool(
-    name: str, folder: Path, inputs: Sequence[str | Path], options: Sequence[str]
-) -> dict[str, float]:
-    from benchmarks.learning._methods import Bm25, of_words
-    from benchmarks.learning._split import write_rows
-    from benchmarks.learning._suite import metatool
-    from benchmarks.learning._trained import by, trained
-
-    split = metatool()
-    others = {
-        "bm25": by(Bm25()),
-        "tfidf": by(of_words(row["text"] for row in split.training)),
-        "minilm": _minilm(),
-    }
-    rows = write_rows(split.training, folder / "requests.jsonl")
-    against = {"metatool": list(others)}
-    return trained(name, folder, [*inputs, rows], split.tasks["report"], others, against, *options)
+    options = _options(seed, configuration, "--encoder", "minilm")
+    return on_metatool("minilm-metatool", folder, options, alone=True)
 
 
 CHINESE_GAPS: Gaps = {(task, floor): 0.0 for task in STS_ZH for floor in ("characters", "jaccard")}
@@ -387,8 +324,10 @@ CHINESE_GAPS: Gaps = {(task, floor): 0.0 for task in STS_ZH for floor in ("chara
 )
 def static_chinese(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """`static` from nothing on the Chinese corpora, beside characters in common."""
+    from benchmarks.learning._runs import on_chinese
+
     options = _options(seed, configuration)
-    return _chinese("static-chinese", folder, CHINESE_GAPS, ["stsb-zh", "lcqmc"], options)
+    return on_chinese("static-chinese", folder, list(STS_ZH), _against(CHINESE_GAPS), options)
 
 
 @suite.unit(
@@ -398,26 +337,10 @@ def static_chinese(seed: int, configuration: Configuration, folder: Path) -> dic
 )
 def minilm_chinese(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """all-MiniLM-L6-v2 given Chinese words; STS-B in English is the guard."""
-    gaps: Gaps = {("stsb", "minilm"): -2.0}
+    from benchmarks.learning._runs import on_chinese
+
     options = _options(seed, configuration, "--encoder", "minilm", "--adapt-vocabulary")
-    return _chinese("minilm-chinese", folder, gaps, ["stsb-zh", "lcqmc", "stsb"], options)
-
-
-def _chinese(
-    name: str, folder: Path, gaps: Gaps, wanted: Sequence[str], options: Sequence[str]
-) -> dict[str, float]:
-    from benchmarks.learning._floors import chinese_texts, jaccard_floor
-    from benchmarks.learning._methods import of_words
-    from benchmarks.learning._suite import sentences
-    from benchmarks.learning._trained import by, trained
-
-    tasks = {task: one for task, one in sentences("report").items() if task in wanted}
-    others = {
-        "characters": by(of_words(chinese_texts(), "char")),
-        "jaccard": jaccard_floor,
-        "minilm": _minilm(),
-    }
-    return trained(name, folder, CHINESE, tasks, others, _against(gaps), *options)
+    return on_chinese("minilm-chinese", folder, [*STS_ZH, "stsb"], {"stsb": ["minilm"]}, options)
 
 
 # What one would set by hand; the probe is free to choose.
@@ -432,10 +355,15 @@ RECIPES = {
 def _probe_figures(corpus: str) -> list[Figure]:
     what = f"mean x 100 over the tasks of {corpus}"
     return [
-        *(Figure(f"learning-probe-{corpus}-{recipe}", unit=what) for recipe in RECIPES),
-        Figure(f"learning-probe-{corpus}", unit=f"{what}, default"),
+        *(Figure(f"learning-probe-{corpus}-{recipe}", unit=what) for recipe in (*RECIPES, "default")),
         Figure(f"learning-probe-{corpus}-over-best", unit=f"{what}, default - best recipe", at_least=-1.0),
     ]
+
+
+def _probed(corpus: str, seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    from benchmarks.learning._runs import probed
+
+    return probed(corpus, folder, RECIPES, _options(seed, configuration))
 
 
 FIVE: Configuration = {"minutes": 5.0}
@@ -444,23 +372,13 @@ FIVE: Configuration = {"minutes": 5.0}
 @suite.unit(figures=_probe_figures("arxiv"), data=ARXIV, configuration=FIVE, in_quick=False)
 def probe_arxiv(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """The default beside each recipe for five minutes on papers."""
-    from benchmarks.learning._split import write_rows
-    from benchmarks.learning._suite import arxiv
-
-    split = arxiv()
-    rows = write_rows(split.training, folder / "papers.jsonl")
-    return _probe("arxiv", [rows], split.tasks["report"], seed, configuration, folder)
+    return _probed("arxiv", seed, configuration, folder)
 
 
 @suite.unit(figures=_probe_figures("irc"), data=IRC, configuration=FIVE, in_quick=False)
 def probe_irc(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """The same on chat."""
-    from benchmarks.learning._split import write_rows
-    from benchmarks.learning._suite import irc
-
-    split = irc()
-    rows = write_rows(split.training, folder / "messages.jsonl")
-    return _probe("irc", [rows], split.tasks["report"], seed, configuration, folder)
+    return _probed("irc", seed, configuration, folder)
 
 
 @suite.unit(
@@ -468,10 +386,7 @@ def probe_irc(seed: int, configuration: Configuration, folder: Path) -> dict[str
 )
 def probe_technical(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """The same on technical documents, measured on requests of other kinds."""
-    from benchmarks.learning._suite import intents
-
-    tasks = {name: task for name, task in intents("report").items() if name.endswith("-knn")}
-    return _probe("technical", TECHDOCS, tasks, seed, configuration, folder)
+    return _probed("technical", seed, configuration, folder)
 
 
 @suite.unit(
@@ -479,47 +394,7 @@ def probe_technical(seed: int, configuration: Configuration, folder: Path) -> di
 )
 def probe_chinese(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """The same on Chinese text."""
-    from benchmarks.learning._suite import sentences
-
-    tasks = {name: task for name, task in sentences("report").items() if name in STS_ZH}
-    return _probe("chinese", CHINESE, tasks, seed, configuration, folder)
-
-
-def _probe(
-    corpus: str,
-    inputs: Sequence[str | Path],
-    tasks: "Mapping[str, Task]",
-    seed: int,
-    configuration: Configuration,
-    folder: Path,
-) -> dict[str, float]:
-    from statistics import fmean
-
-    from benchmarks._command import train
-    from benchmarks.learning._methods import of_model
-    from benchmarks.learning._score import score
-    from llmagentos import EmbeddingModel
-
-    found: dict[str, float] = {}
-    for recipe, settings in {**RECIPES, "": ()}.items():
-        out = folder / (recipe or "default")
-        more = [part for setting in settings for part in ("--set", setting)]
-        train(inputs, out, *_options(seed, configuration, *more))
-        scores = score(of_model(EmbeddingModel.load(out), out.name), tasks)
-        found |= {f"{task}, {out.name}": one.value for task, one in scores.items()}
-        name = f"learning-probe-{corpus}" + (f"-{recipe}" if recipe else "")
-        found[name] = fmean(one.value for one in scores.values())
-    best = max(found[f"learning-probe-{corpus}-{recipe}"] for recipe in RECIPES)
-    found[f"learning-probe-{corpus}-over-best"] = found[f"learning-probe-{corpus}"] - best
-    return found
-
-
-def _minilm() -> "Callable[[Mapping[str, Task]], Mapping[str, Scored]]":
-    from benchmarks.learning._kept import minilm
-    from benchmarks.learning._methods import of_model
-    from benchmarks.learning._trained import by
-
-    return by(of_model(minilm(), "minilm"))
+    return _probed("chinese", seed, configuration, folder)
 
 
 if __name__ == "__main__":
