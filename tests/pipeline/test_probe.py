@@ -147,7 +147,7 @@ def test_little_time_is_not_spent_on_a_trial(
         raise TriedError
 
     monkeypatch.setattr(_preparing, "choose_views", stop)
-    monkeypatch.setattr(_preparing, "_FEWEST_TO_PROBE", 100)
+    monkeypatch.setattr(_preparing, "_FEWEST_TEXTS", 100)
     monkeypatch.setattr(_train, "train_encoder", stop if not tried else None)
     bert = save_models(tmp_path / "models")["bert"]
     documents = _documents(make_texts(300))

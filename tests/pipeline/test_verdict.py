@@ -67,7 +67,7 @@ def documents() -> list[Document]:
 def test_a_run_that_did_harm_gives_what_it_started_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_preparing, "_FEWEST_TO_PROBE", 100)
+    monkeypatch.setattr(_preparing, "_FEWEST_TEXTS", 100)
 
     def spoil(trained: StaticEncoder, start: StaticEncoder, share: float) -> None:
         trained.embedding.data.fill_(1.0)
@@ -93,7 +93,7 @@ def test_a_run_that_did_harm_gives_what_it_started_from(
 def test_a_transformer_that_gained_nothing_leaves_its_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_preparing, "_FEWEST_TO_PROBE", 100)
+    monkeypatch.setattr(_preparing, "_FEWEST_TEXTS", 100)
     config = Config().override([*SMALL, "encoder.heads=2", "training.learning_rate=1e-9"])
     trained = train(documents(), tmp_path / "model", encoder="small", config=config, steps=3)
     assert trained.verdict is not None and not trained.verdict.kept

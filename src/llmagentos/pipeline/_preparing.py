@@ -25,7 +25,7 @@ from llmagentos.tokens import StoreProgress, TokenStore, build_store, extend_tok
 from llmagentos.training import ResolvedTrainingConfig
 from llmagentos.views import PairedViews, Views, ViewsConfig
 
-_FEWEST_TO_PROBE: Final = 2_000
+_FEWEST_TEXTS: Final = 2_000
 
 
 def read_corpus(
@@ -47,7 +47,7 @@ def read_corpus(
 
 def texts_aside(corpus: Corpus) -> list[Document]:
     """Texts that decide between recipes, and whether the model is kept; none where text is too scarce."""
-    return probe_texts(corpus.training()) if corpus.num_training >= _FEWEST_TO_PROBE else []
+    return probe_texts(corpus.training()) if corpus.num_training >= _FEWEST_TEXTS else []
 
 
 def tokens_of(
