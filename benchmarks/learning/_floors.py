@@ -66,9 +66,14 @@ def intent_floors(half: Half, *, with_minilm: bool) -> dict[str, float]:
 
 def named(method: str, scores: Mapping[str, Scored]) -> dict[str, float]:
     """`learning-TASK-METHOD` with its interval."""
+    return with_intervals({f"learning-{task}-{method}": one for task, one in scores.items()})
+
+
+def with_intervals(scores: Mapping[str, Scored]) -> dict[str, float]:
+    """Scores by the names of their figures, each with its interval."""
     found: dict[str, float] = {}
-    for task, one in scores.items():
-        found |= with_interval(f"learning-{task}-{method}", one.interval())
+    for name, one in scores.items():
+        found |= with_interval(name, one.interval())
     return found
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from benchmarks._command import steps, train
-from benchmarks.learning._floors import with_interval
+from benchmarks.learning._floors import with_interval, with_intervals
 from benchmarks.learning._methods import Method, of_model
 from benchmarks.learning._score import Scored, score
 from benchmarks.learning._split import Task
@@ -60,7 +60,4 @@ def trained(
 
 def named_task(name: str, scores: Mapping[str, Scored]) -> dict[str, float]:
     """`learning-NAME-TASK` with its interval."""
-    found: dict[str, float] = {}
-    for task, one in scores.items():
-        found |= with_interval(f"learning-{name}-{task}", one.interval())
-    return found
+    return with_intervals({f"learning-{name}-{task}": one for task, one in scores.items()})

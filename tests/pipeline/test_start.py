@@ -10,7 +10,7 @@ import torch
 from llmagentos.config import Config
 from llmagentos.corpus import Document
 from llmagentos.encoder import StaticEncoder, load_encoder
-from llmagentos.errors import ConfigError, ModelError
+from llmagentos.errors import ConfigError, InputError, ModelError
 from llmagentos.model import EmbeddingModel
 from llmagentos.pipeline import _start
 from llmagentos.tokens import TokensConfig, TokenStore, build_store, train_tokenizer
@@ -59,6 +59,18 @@ def test_words_of_like_surroundings_start_near(
     again = _start.new_static(store, config(), tmp_path)
     monkeypatch.setattr(_start, "cooccurrence_vectors", None)  # made once a run
     assert torch.equal(again.embedding, _start.new_static(store, config(), tmp_path).embedding)
+
+
+def test_damaged_word_vectors_are_one_sentence(
+    store: TokenStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_start, "_FEWEST_TOKENS", 10)
+    _start.new_static(store, config(), tmp_path)
+    file = tmp_path / "word-vectors.npy"
+    for damaged in (b"", b"no array", file.read_bytes()[:-7]):
+        file.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"word-vectors\.npy is damaged .*it is made again"):
+            _start.new_static(store, config(), tmp_path)
 
 
 def test_a_teacher_says_which_words_are_near(store: TokenStore, tmp_path: Path) -> None:

@@ -1,16 +1,16 @@
 """What is kept of the start."""
 
+from pathlib import Path
+
 import torch
 
-from llmagentos.encoder import StaticEncoder
+from llmagentos.encoder import StaticEncoder, load_encoder
 from llmagentos.training import interpolate
 
 from ..encoder.tiny import save_models, word_tokenizer
 
 
-def test_every_weight_goes_back_by_its_share(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    from llmagentos.encoder import load_encoder
-
+def test_every_weight_goes_back_by_its_share(tmp_path: Path) -> None:
     folder = save_models(tmp_path)["bert"]
     trained, start = load_encoder(folder), load_encoder(folder)
     with torch.no_grad():

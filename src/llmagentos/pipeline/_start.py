@@ -12,7 +12,7 @@ import torch
 from llmagentos.config import Config
 from llmagentos.corpus import write_whole
 from llmagentos.encoder import Encoder, StaticEncoder, load_encoder
-from llmagentos.errors import ConfigError, ModelError
+from llmagentos.errors import ConfigError, InputError, ModelError
 from llmagentos.model import EmbeddingModel
 from llmagentos.tokens import TokenStore, check_extendable, cooccurrence_vectors
 
@@ -67,7 +67,12 @@ def _word_vectors(store: TokenStore, teacher: str | None, path: Path) -> npt.NDA
         made = io.BytesIO()
         np.save(made, vectors)
         write_whole(path, made.getvalue())
-    found: npt.NDArray[np.float32] = np.load(path)
+    try:
+        found: npt.NDArray[np.float32] = np.load(path)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(
+            f"{path} is damaged ({error}); remove it, and go on with --resume: it is made again"
+        ) from error
     return found
 
 

@@ -8,8 +8,8 @@ from llmagentos.encoder import Work
 from llmagentos.training._ranks import Ranks
 
 # Steps that are timed before `--minutes` becomes a number of steps, and the share of the time that they take
-# at least: 20 steps of a static encoder are 3 s, and what else the machine did in those once cost a run of 10
-# minutes two thirds of its steps.
+# at least: 20 steps of a static encoder are 3 s, and what else the machine did in those once ended a run of
+# 10 minutes after 4.
 _TIMED_STEPS: Final = 20
 _TIMED_SHARE: Final = 0.03
 # The first steps warm caches and allocators up and are no measure of the rest.
