@@ -4,7 +4,7 @@ import errno
 import os
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -20,11 +20,8 @@ if TYPE_CHECKING:
 
     from llmagentos.config import Config
     from llmagentos.evaluation import RetrievalTask
-    from llmagentos.pipeline import TrainedModel, Trial
 
 _MEASURED_TEXTS = 2_000
-# The steps that every run takes while it measures how many there is time for.
-_HARDLY_TRAINED = 20
 
 app = typer.Typer(
     help="Unlabelled text in, a measured embedding model out.",
@@ -62,7 +59,7 @@ def demo(
 ) -> None:
     """The whole path on text found on this machine, with a report at the end."""
     from llmagentos.pipeline import demo as run
-    from llmagentos.pipeline import progress_bars
+    from llmagentos.pipeline import print_summary, progress_bars
 
     console = _console()
     console.print(
@@ -72,7 +69,7 @@ def demo(
     out = _free_name(out if out.name else out.resolve())
     with progress_bars(console) as show:
         trained = run(out, minutes=minutes, on_progress=show)
-    _summary(console, trained, timed=True)
+    print_summary(console, trained, timed=True)
 
 
 @app.command()
@@ -132,7 +129,7 @@ def train(
         report = out / "report.html"
         print(f"The model is in {out}" + (f", its report in {report}" if report.exists() else ""))
         return
-    from llmagentos.pipeline import progress_bars
+    from llmagentos.pipeline import print_summary, progress_bars
     from llmagentos.pipeline import train as run
     from llmagentos.training import joined_ranks
 
@@ -140,7 +137,7 @@ def train(
     with _tells_how_to_go_on(out), joined_ranks() as ranks, progress_bars(console) as show:
         trained = run(inputs, out, **how, on_progress=show)
     if ranks.is_first:
-        _summary(console, trained, timed=steps is None)
+        print_summary(console, trained, timed=steps is None)
 
 
 @app.command()
@@ -205,6 +202,7 @@ def embed(
     settings = _config(None, None, text_field).corpus
     from llmagentos.corpus import read_documents
     from llmagentos.model import EmbeddingModel, write_embeddings
+    from llmagentos.pipeline import counted
 
     documents = read_documents([input], settings)  # says at once that a file is missing
     loaded = EmbeddingModel.load(model)
@@ -219,7 +217,7 @@ def embed(
         markup=False,
     )
     if written.skipped:
-        without = f"Without a vector, because they are no text: {_counted(written.skipped)}"
+        without = f"Without a vector, because they are no text: {counted(written.skipped)}"
         console.print(without, soft_wrap=True, markup=False)
 
 
@@ -330,10 +328,6 @@ def _config(file: Path | None, settings: list[str] | None, text_field: str | Non
     return loaded.override(given) if given else loaded
 
 
-def _counted(reasons: Mapping[str, int]) -> str:
-    return ", ".join(f"{reason} ({count:,})" for reason, count in sorted(reasons.items()))
-
-
 def _own_task(model: str) -> "RetrievalTask":
     """The text that was held out when a model was trained."""
     from llmagentos.pipeline import heldout_task
@@ -382,54 +376,6 @@ def _free_name(out: Path) -> Path:
         number += 1
         free = out.with_name(f"{out.name}-{number}")
     return free
-
-
-def _why(trials: "Sequence[Trial]") -> str:
-    if trials[0].over_usual[2] < 0:
-        return "which matched texts kept aside better than the usual ones in a short trial, beyond chance"
-    return "as is usual: in a short trial nothing matched texts kept aside better beyond chance"
-
-
-def _summary(console: "Console", trained: "TrainedModel", *, timed: bool) -> None:
-    console.print()
-    if trained.trials:
-        console.print(
-            f"Views: {trained.trials[0].recipe}, {_why(trained.trials)} (lower is better; --set views.preset "
-            "and views.pairs overrule it):"
-        )
-        for trial in trained.trials:
-            console.print(f"  {trial}", highlight=False, soft_wrap=True)
-        console.print()
-    if trained.verdict and not trained.verdict.kept:
-        console.print(f"[yellow]Not kept:[/] {trained.verdict}.\n", highlight=False, soft_wrap=True)
-    if trained.dropped:
-        left_out = f"Left out: {_counted(trained.dropped)}\n"
-        console.print(left_out, soft_wrap=True, markup=False, highlight=False)
-    if trained.report is None:
-        console.print("Too few texts were held out to measure anything; more text gives a report.")
-    else:
-        console.print(trained.report)
-    steps = "1 step" if trained.result.steps == 1 else f"{trained.result.steps:,} steps"
-    if timed and trained.result.steps <= _HARDLY_TRAINED:
-        console.print(f"[yellow]Hardly trained:[/] there was time for {steps} only; give more --minutes.")
-    epochs = trained.result.epochs
-    seen = f"every text about {epochs:.1f} times" if epochs >= 1 else f"{epochs:.0%} of the texts"
-    console.print(
-        f"\nDone in {trained.seconds / 60:.1f} minutes: {steps}, {seen}.",
-        highlight=False,
-    )
-    rows = [("model", trained.path)]
-    if trained.report is not None:
-        rows.append(("report", trained.html))
-    for name, path in rows:
-        console.print(f"  {name:<8}{path}", highlight=False, soft_wrap=True, markup=False)
-    console.print("\nNext:")
-    for command in (
-        f"llmagentos evaluate {trained.path} --baseline minilm",
-        f"llmagentos embed {trained.path} YOUR_TEXTS.jsonl --out vectors.npy",
-        "llmagentos train YOUR_TEXTS.jsonl --out my-model --minutes 5",
-    ):
-        console.print(f"  {command}", highlight=False, soft_wrap=True, markup=False)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ from llmagentos.pipeline._ray import train_on_ray
 from llmagentos.pipeline._related_words import related_to, related_words
 from llmagentos.pipeline._screen import progress_bars
 from llmagentos.pipeline._show_views import ShownText, ShownViews, show_views
+from llmagentos.pipeline._summary import counted, print_summary
 from llmagentos.pipeline._train import demo, train
 from llmagentos.pipeline._trained import TrainedModel
 from llmagentos.pipeline._views_page import write_views_page
@@ -18,8 +19,10 @@ __all__ = [
     "TrainedModel",
     "Trial",
     "Update",
+    "counted",
     "demo",
     "heldout_task",
+    "print_summary",
     "progress_bars",
     "related_to",
     "related_words",
