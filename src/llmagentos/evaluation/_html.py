@@ -258,7 +258,7 @@ def _changed(examples: Sequence[RankChange]) -> str:
         for one in examples
     )
     return (
-        '<div class="scroll"><table><thead><tr><th scope="col" class="number">Rank</th>'
+        '<div class="scroll"><table class="changes"><thead><tr><th scope="col" class="number">Rank</th>'
         '<th scope="col">Query</th><th scope="col">Its text</th>'
         f'<th scope="col">First after training</th></tr></thead><tbody>{rows}</tbody></table></div>'
     )

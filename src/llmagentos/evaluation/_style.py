@@ -57,6 +57,8 @@ circle { fill-opacity: .75; }
 .similarity { color: var(--soft); font-variant-numeric: tabular-nums; padding-right: 8px; }
 td ol { margin: 0; padding: 0; list-style: none; } td li { overflow-wrap: anywhere; margin-bottom: 4px; }
 td.half { width: 50%; padding-right: 18px; }
+table.changes { table-layout: fixed; min-width: 620px; } .changes td { overflow-wrap: anywhere; }
+.changes th.number { width: 92px; } .changes th.number, .changes td.number { padding-right: 14px; }
 details { margin-top: 8px; } summary { cursor: pointer; color: var(--soft); font-size: .9rem; }
 @media (max-width: 640px) { .map { grid-template-columns: 1fr; } .pair { grid-template-columns: 1fr; } }
 @media print { body { background: #fff; font-size: 12px; } main { max-width: none; padding: 0; }
