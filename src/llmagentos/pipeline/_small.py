@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -12,7 +13,7 @@ from llmagentos.config import Config
 from llmagentos.encoder import StaticEncoder
 from llmagentos.loss import NTXentLoss
 from llmagentos.pipeline._start import STATIC_FOLDER
-from llmagentos.training import Budget, Metrics, TrainingConfig, train_encoder
+from llmagentos.training import Budget, Metrics, TrainingConfig, interpolate, train_encoder
 from llmagentos.views import PairedViews, Views
 
 # Of the time for training: on arXiv a table is as good as it gets after 8 to 10 minutes (benchmarks/LOG.md,
@@ -103,18 +104,20 @@ def train_table(
     if deadline is not None:
         now = time.monotonic()
         deadline = now + STATIC_SHARE * (deadline - now)
-    training = TrainingConfig(seed=config.training.seed, max_epochs=config.training.max_epochs)
+    settings = TrainingConfig(seed=config.training.seed, max_epochs=config.training.max_epochs)
+    training, start = settings.resolved(pretrained=False), deepcopy(encoder)
     train_encoder(
         encoder,
         items,
         len(items),
         loss,
-        training.resolved(pretrained=False),
+        training,
         Budget(steps=steps, deadline=deadline),
         work / "static-run",
         resume=resume,
         on_metrics=on_metrics,
     )
+    interpolate(encoder, start, training.keep_start)
     saved = work / f"{STATIC_FOLDER}.partial"
     saved.mkdir(exist_ok=True)
     encoder.save(saved)
