@@ -3,9 +3,11 @@
 import io
 import multiprocessing
 import os
+import pkgutil
 import resource
 import signal
 import sys
+from collections.abc import Mapping
 from contextlib import redirect_stderr
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -22,9 +24,19 @@ _context.set_forkserver_preload(["llmagentos.pipeline", "llmagentos.__main__", "
 
 
 def _train_until(
-    moment: tuple[str, float], texts: Path, out: Path, encoder: str, config: Config, steps: int, resume: bool
+    moment: tuple[str, float],
+    texts: Path,
+    out: Path,
+    encoder: str,
+    config: Config,
+    steps: int,
+    resume: bool,
+    constants: Mapping[str, float],
 ) -> None:
     stage, done = moment
+    for name, value in constants.items():
+        module, _, constant = name.rpartition(".")
+        setattr(pkgutil.resolve_name(module), constant, value)
 
     def watch(update: Update) -> None:
         if update.stage == stage and update.done >= done:
@@ -42,9 +54,10 @@ def killed_at(
     steps: int,
     *,
     resume: bool = False,
+    constants: Mapping[str, float] | None = None,
 ) -> None:
-    """Train, and be killed when a stage has told that it has done so much."""
-    arguments = (moment, texts, out, encoder, config, steps, resume)
+    """Train, with other values of constants, and be killed when a stage has told that it has done so much."""
+    arguments = (moment, texts, out, encoder, config, steps, resume, constants or {})
     process = _context.Process(target=_train_until, args=arguments)
     process.start()
     process.join()

@@ -2,6 +2,7 @@
 
 python -m benchmarks.learning.choose MODEL...                 a Markdown table, floors and MiniLM first
 python -m benchmarks.learning.choose --texts FOLDER           FOLDER/arxiv.jsonl, irc.jsonl, metatool.jsonl
+... --texts FOLDER --source english                           FOLDER/english.jsonl, all English text
 
 The reporting halves are measured by `make bench-learning` only.
 """
@@ -9,6 +10,7 @@ The reporting halves are measured by `make bench-learning` only.
 import argparse
 from pathlib import Path
 
+from benchmarks.learning._english import english_rows
 from benchmarks.learning._kept import minilm
 from benchmarks.learning._methods import Bm25, Method, of_model, of_words
 from benchmarks.learning._score import score
@@ -23,13 +25,19 @@ def main() -> None:
     """Read the arguments; print or write."""
     parser = argparse.ArgumentParser(prog="benchmarks.learning.choose")
     parser.add_argument("models", nargs="*", metavar="MODEL", help="a model folder")
-    parser.add_argument("--source", choices=SOURCES, action="append", help="only this one; may be repeated")
+    parser.add_argument("--source", choices=[*SOURCES, "english"], action="append", help="may be repeated")
     parser.add_argument("--texts", metavar="FOLDER", type=Path, help="write the text to train on here")
     options = parser.parse_args()
+    if options.texts:
+        options.texts.mkdir(parents=True, exist_ok=True)
+    elif "english" in (options.source or ()):
+        parser.error("english is text to train on, without tasks of its own; give --texts FOLDER")
     for source in options.source or SOURCES:
+        if source == "english":
+            write_rows(english_rows(), options.texts / "english.jsonl")
+            continue
         split = SOURCES[source]()
         if options.texts:
-            options.texts.mkdir(parents=True, exist_ok=True)
             write_rows(split.training, options.texts / f"{source}.jsonl")
         else:
             tasks = split.tasks["choose"]

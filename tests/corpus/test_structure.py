@@ -131,6 +131,13 @@ def test_passages_of_one_text_are_no_conversation() -> None:
     assert found([part for part in parts if isinstance(part, Document)]) == []
 
 
+def test_of_a_text_that_was_cut_the_title_belongs_to_the_first_passage() -> None:
+    document = Document(id="a", title="A long one", text="One sentence here. " * 60)
+    parts = [p for p in cut_document(document, CorpusConfig(max_characters=150)) if isinstance(p, Document)]
+    assert len(parts) > 5
+    assert found(parts) == [("title", "A long one", parts[0].text)]
+
+
 def test_an_id_with_a_number_sign_is_an_id_like_any_other() -> None:
     talk = said(("ann", "Does it boot?"), ("bob", "It does."))
     named = [replace(one, id=f"log#{number}") for number, one in enumerate(talk, start=1)]

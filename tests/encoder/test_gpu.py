@@ -18,7 +18,9 @@ pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is 
 
 def similar(left: Tensor, right: Tensor) -> float:
     """Cosine of the two as a whole."""
-    return float(torch.nn.functional.cosine_similarity(left.double().flatten(), right.double().flatten(), 0))
+    return float(
+        torch.nn.functional.cosine_similarity(left.double().flatten(), right.double().flatten(), 0).detach()
+    )
 
 
 @pytest.mark.parametrize("kind", [*PACKABLE, *NOT_PACKABLE])

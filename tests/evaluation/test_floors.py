@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -100,3 +103,21 @@ def test_scripts_without_spaces() -> None:
     assert not is_spaceless(["한국어는 띄어 씁니다", "русский", "ελληνικά"])
     assert not is_spaceless([]) and not is_spaceless(["", "?!"])
     assert character_bigrams("A字") == ["a", "字"]
+
+
+def test_bm25_leaves_jax_alone(tmp_path: Path) -> None:
+    """bm25s calls JAX as it is imported, which takes most of a GPU's memory."""
+    (tmp_path / "jax").mkdir()
+    (tmp_path / "jax" / "__init__.py").write_text("raise SystemExit('imported')\n", encoding="utf-8")
+    script = (
+        "from llmagentos.evaluation._floors import bm25_words; print(bm25_words(['a red cat']));"
+        "import importlib.util; print(importlib.util.find_spec('jax') is not None)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", script],
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.splitlines() == ["[['red', 'cat']]", "True"]

@@ -1,5 +1,7 @@
 """A run that is killed at any moment leaves nothing half-written, and goes on to the same model."""
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +16,12 @@ from llmagentos.model import EmbeddingModel
 from llmagentos.pipeline import Update, _preparing, _related_words, _train, demo, train
 from llmagentos.tokens import TokenStore
 from llmagentos.training._step import StepGradient
-from llmagentos.views import Spelling
+from llmagentos.views import Spelling, ViewsConfig
 
 from ..cli import CHINESE, ENGLISH, write_texts
 from ..dying import killed_at
 from ..encoder.tiny import save_models
+from ..training.small import make_texts
 
 STEPS = 7
 CONFIG = Config().override(
@@ -97,6 +100,37 @@ def test_a_run_with_a_checkpoint_is_not_thrown_away(texts: Path, tmp_path: Path)
     with pytest.raises(OutputError, match="go on with --resume, or remove that folder"):
         train([texts], out, config=CONFIG, steps=STEPS)
     assert list((tmp_path / "model.partial" / "run" / "checkpoints").glob("step-*"))
+
+
+# As if the text were long enough for vectors of words, for trials and for a verdict; and the trials brief.
+ENOUGH = {
+    "llmagentos.pipeline._start._FEWEST_TOKENS": 100,
+    "llmagentos.pipeline._preparing._FEWEST_TEXTS": 100,
+    "llmagentos.pipeline._probe._STEPS_STATIC": 4,
+}
+
+
+def test_a_run_with_word_vectors_trials_and_a_verdict_goes_on_to_the_same_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in ENOUGH.items():
+        monkeypatch.setattr(name, value)
+    texts = tmp_path / "texts.jsonl"
+    rows = [
+        {"id": str(n), "title": text.split(".")[0], "text": text} for n, text in enumerate(make_texts(400))
+    ]
+    texts.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    config = replace(CONFIG, views=ViewsConfig())
+    expected = train([texts], tmp_path / "whole", config=config, steps=STEPS)
+    assert len(expected.trials) == 3 and expected.verdict is not None
+    for stage, done in (("probe", 0), ("evaluation", 0)):
+        out = tmp_path / f"killed at {stage}"
+        killed_at((stage, done), texts, out, "static", config, STEPS, constants=ENOUGH)
+        kept = out.with_name(f"{out.name}.partial")
+        assert (kept / "word-vectors.npy").exists() and (kept / "probe.json").exists() == (stage != "probe")
+        resumed = train([texts], out, config=config, steps=STEPS, resume=True)
+        assert (resumed.trials, resumed.verdict) == (expected.trials, expected.verdict)
+        _assert_same(out, expected.path)
 
 
 def test_a_transformer_killed_twice_goes_on_to_the_same_model(

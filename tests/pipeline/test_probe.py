@@ -13,7 +13,7 @@ from llmagentos.encoder import TransformerEncoder
 from llmagentos.loss import NTXentLoss
 from llmagentos.model import EmbeddingModel
 from llmagentos.pipeline import Trial, _preparing, _probe, _train, train
-from llmagentos.pipeline._probe import candidates, choose_views, matchings, probe_texts
+from llmagentos.pipeline._probe import candidates, choose_views, matchings, probe_texts, reciprocal_ranks
 from llmagentos.training import TrainingConfig, TrainingResult
 from llmagentos.views import Preset, Views, ViewsConfig
 
@@ -104,6 +104,17 @@ def test_recipes_are_tried_on_as_many_tokens(
     assert 14 <= steps["span"] <= 26
 
 
+def test_a_text_counts_once_however_often_it_is_matched(encoder: TransformerEncoder) -> None:
+    documents = _documents(make_texts(30))
+    matched = matchings(documents, structural_pairs(documents[:25]))
+    assert [len(one.texts) for one in matched] == [25, 30]
+    values = reciprocal_ranks(encoder, matched, CONFIG)
+    each = [reciprocal_ranks(encoder, [one], CONFIG) for one in matched]
+    assert values.shape == (30,)
+    assert values.mean() == pytest.approx((each[0].mean() + each[1].mean()) / 2)
+    assert values[25:] == pytest.approx(each[1][25:] / 2)
+
+
 def test_few_pairs_are_not_matched() -> None:
     documents = _documents(make_texts(60))
     assert len(matchings(documents[:19], structural_pairs(documents))) == 1
@@ -132,8 +143,8 @@ def test_on_long_texts_a_static_encoder_has_no_choice() -> None:
 
 def test_the_texts_kept_aside_do_not_depend_on_the_order() -> None:
     documents = _documents(make_texts(300))
-    kept = probe_texts(documents)
-    assert len(kept) == 200 and kept == probe_texts(reversed(documents))
+    kept = probe_texts(documents, 200)
+    assert len(kept) == 200 and kept == probe_texts(reversed(documents), 200)
 
 
 @pytest.mark.parametrize(("minutes", "tried"), [(4.9, False), (5.0, True), (None, True)])

@@ -80,11 +80,17 @@ def test_it_says_that_it_stays_with_static(tmp_path: Path) -> None:
 
 def test_settings_that_are_given_stay() -> None:
     given = Config().override(["training.batch_size=7", "views.preset=span"])
-    config = small_config(given)
+    config = small_config(given, torch.device("cpu"))
     assert (config.training.batch_size, config.views.preset) == (7, "span")
     assert config.training.learning_rate and not TrainingConfig().learning_rate
     with pytest.raises(ConfigError, match=r"heads must divide half the width .* 512, got 7"):
-        small_config(Config().override(["encoder.heads=7"]))
+        small_config(Config().override(["encoder.heads=7"]), torch.device("cpu"))
+
+
+def test_a_gpu_takes_larger_batches() -> None:
+    on_cpu, on_gpu = (small_config(Config(), torch.device(name)).training for name in ("cpu", "cuda"))
+    assert (on_cpu.batch_size, on_gpu.batch_size) == (256, 2048)
+    assert on_cpu.table_rate == on_gpu.table_rate == 0
 
 
 def test_heads_are_refused_before_the_text_is_read(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ SMALL = [
     *("training.batch_size=32", "training.warmup_steps=0"),
 ]
 WORDS = [f"word{number}" for number in range(40)]
-SAME = Matching(tuple(WORDS), tuple(WORDS))
+SAME = Matching(tuple(WORDS), tuple(WORDS), tuple(range(40)))
 
 
 def encoder(table: torch.Tensor) -> StaticEncoder:
@@ -97,4 +97,7 @@ def test_a_transformer_that_gained_nothing_leaves_its_table(
     config = Config().override([*SMALL, "encoder.heads=2", "training.learning_rate=1e-9"])
     trained = train(documents(), tmp_path / "model", encoder="small", config=config, steps=3)
     assert trained.verdict is not None and not trained.verdict.kept
+    assert str(trained.verdict).startswith("the model is the table alone: texts kept aside are matched with")
+    card = (trained.path / "README.md").read_text(encoding="utf-8")
+    assert "LLMAgentOS static" in card and "so it is the table alone" in card
     assert isinstance(EmbeddingModel.load(trained.path).encoder, StaticEncoder)

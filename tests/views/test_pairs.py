@@ -13,7 +13,7 @@ from llmagentos.tokens import (
     concatenated,
     train_tokenizer,
 )
-from llmagentos.views import PairedViews, Views, ViewsConfig
+from llmagentos.views import PairedViews, Views, ViewsConfig, permuted
 
 TEXTS = [f"Text number {number} says something about water and ice." for number in range(30)]
 
@@ -57,12 +57,13 @@ def test_texts_are_seen_as_without_pairs(pairs: PairStore) -> None:
 
 def test_pairs_are_whole_and_carry_the_hash_of_their_text(pairs: PairStore) -> None:
     batch = items(pairs, 1.0).views(np.arange(7), seed=0, epoch=0, max_tokens=100)
-    first, second = pairs.batch(np.arange(7))
+    numbers = permuted(np.arange(7), 7, seed=0, epoch=0)
+    first, second = pairs.batch(numbers)
     assert rows(batch.b) == rows(second)
     for view, whole in zip(rows(batch.a), rows(first), strict=True):
         rest = iter(whole)
         assert view and all(token in rest for token in view)  # in their order, and some left
-    assert batch.hashes.tolist() == pairs.store.hashes[:7].tolist()
+    assert batch.hashes.tolist() == pairs.store.hashes[numbers].tolist()
 
 
 def test_later_epochs_have_the_other_pairs(pairs: PairStore) -> None:
@@ -73,8 +74,19 @@ def test_later_epochs_have_the_other_pairs(pairs: PairStore) -> None:
     assert len(set(np.concatenate(seen).tolist())) == 7
 
 
+def test_an_epoch_has_pairs_from_all_over_the_text(pairs: PairStore) -> None:
+    few = items(pairs, 0.1)
+    places = pairs.store.hashes[:7].tolist()
+    for seed in range(20):
+        taken = few.views(np.array([30, 31, 32]), seed=seed, epoch=0, max_tokens=50).hashes
+        if {places.index(one) for one in taken} != {0, 1, 2}:
+            return
+    raise AssertionError("the first three pairs, whatever the seed")
+
+
 def test_a_pair_and_its_text_in_one_batch_have_the_same_hash(pairs: PairStore) -> None:
-    batch = items(pairs, 0.25).views(np.array([30, 0]), seed=0, epoch=0, max_tokens=50)
+    (text,) = permuted(np.array([0]), 7, seed=0, epoch=0)
+    batch = items(pairs, 0.25).views(np.array([30, text]), seed=0, epoch=0, max_tokens=50)
     assert batch.hashes[0] == batch.hashes[1]
 
 

@@ -5,7 +5,7 @@ answered is put in other words than what follows it. No label is needed: the str
 
 | kind | first | second |
 |---|---|---|
-| title | the title of a document, or the headings above a section | its text |
+| title | the title of a document, or the headings above a section | its text, or first passage |
 | heading | a heading inside a text | what stands under it |
 | question | a question marked as such ("Q:", "问：") | its answer |
 | reply | a text of the group | the one that answers it: by `reply_to`, or by a name before it |
@@ -97,7 +97,7 @@ def structural_pairs(documents: Iterable[Document]) -> Iterator[TextPair]:
 
 
 def _titles(document: Document) -> Iterator[tuple[PairKind, str, str]]:
-    if document.title:
+    if document.title and document.passage in ("", "1"):  # what a title says stands at the beginning
         yield "title", document.title, document.text
 
 

@@ -116,7 +116,7 @@ class StaticEncoder(Encoder):
             [[1.0, 0.0], [0.0, 1.0]]
 
         Source: Raunak et al., 2019, "Effective Dimensionality Reduction for Word Embeddings", without the
-        removal of the first directions, which lost 0.3 MRR@10 and more.
+        removal of the first directions, which cost 0.1 to 1.3 points (benchmarks/LOG.md, 2026-11-26).
         """
         with torch.no_grad():
             axes = torch.linalg.eigh((h.T @ h).double()).eigenvectors.flip(1)
@@ -133,9 +133,10 @@ class StaticEncoder(Encoder):
 
 def _mixed(rows: Tensor, vectors: Tensor, share: float, generator: torch.Generator) -> Tensor:
     """Random rows of length 1 in the mean, of whose squared length a share is now that of known vectors."""
-    dimension = rows.shape[1]
-    turn, _ = torch.linalg.qr(torch.randn(dimension, dimension, generator=generator))
-    known = functional.pad(vectors[:, :dimension], (0, max(0, dimension - vectors.shape[1]))) @ turn
+    dimension, width = rows.shape[1], max(rows.shape[1], vectors.shape[1])
+    turn, _ = torch.linalg.qr(torch.randn(width, width, generator=generator))
+    # In a narrower space it is a random projection, which keeps cosines but for a little noise.
+    known = functional.normalize(vectors @ turn[: vectors.shape[1], :dimension])
     shares = share * known.any(dim=1, keepdim=True)
     mixed: Tensor = (1 - shares).sqrt() * rows + shares.sqrt() * known
     return mixed

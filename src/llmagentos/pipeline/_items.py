@@ -66,7 +66,8 @@ def find_pairs(
     if found is None and config.views.pairs:
         raise InputError(
             f"views.pairs is {config.views.pairs:g}, but no text has a title, headings, questions with "
-            "answers, a group with speakers, or reply_to; leave views.pairs out to train on the texts alone"
+            "answers, a group with speakers, or reply_to (a title of more than five texts is none); leave "
+            "views.pairs out to train on the texts alone"
         )
     kinds = {} if found is None else found.num_by_kind
     note = ", ".join(f"{number:,} {kind}" for kind, number in kinds.items()) or "none found"

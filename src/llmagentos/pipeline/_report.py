@@ -50,6 +50,7 @@ class Story:
     store: TokenStore
     trials: Sequence[Trial]
     verdict: Verdict | None
+    titles_aside: bool
     pairs: dict[PairKind, int]
     result: TrainingResult
     work: Path
@@ -92,10 +93,11 @@ def measure(
 def model_card(story: Story, report: EvaluationReport | None) -> ModelCard:
     """The README.md of the model folder."""
     manifest = story.corpus.manifest
+    is_new = story.encoder in ("static", "small")
     names = ", ".join(Path(one.path).name or one.path for one in manifest.inputs[:5]) or "a stream of texts"
     more = len(manifest.inputs) - 5
     return ModelCard(
-        name=f"LLMAgentOS {Path(story.encoder).name}",
+        name=f"LLMAgentOS {'static' if story.static and is_new else Path(story.encoder).name}",
         summary=(
             f"Embeds texts for search, clustering and comparison. Learned without labels from "
             f"{story.store.num_documents:,} texts ({story.store.num_tokens:,} tokens) by contrastive "
@@ -119,11 +121,7 @@ def model_card(story: Story, report: EvaluationReport | None) -> ModelCard:
                 if story.encoder == "minilm"
                 else ()
             ),
-            *(
-                ("Training made it no better, so this is what the run started from.",)
-                if story.verdict and not story.verdict.kept
-                else ()
-            ),
+            *((_why_not_kept(story),) if story.verdict and not story.verdict.kept else ()),
             *(
                 (f"Its first vectors of words came in part from {Path(teacher).name}.",)
                 if (teacher := story.config.encoder.teacher)
@@ -140,16 +138,21 @@ def model_card(story: Story, report: EvaluationReport | None) -> ModelCard:
     )
 
 
+def _why_not_kept(story: Story) -> str:
+    if story.encoder == "small":
+        return "A Transformer that grew on this table was not better beyond chance, so it is the table alone."
+    return "Training made it worse, so this is what the run started from."
+
+
 def _titles(story: Story) -> str:
     if "title" in story.pairs:
         return (
             f"{story.pairs['title']:,} titles were trained on beside their texts, so that finding a text by "
             "its title is what it was trained for."
         )
-    if story.trials:
-        return "Titles were not trained on; those of 200 texts kept aside chose among kinds of views."
-    if story.verdict:
-        return "Titles were not trained on; those of 200 texts kept aside said whether to keep the model."
+    if story.titles_aside and (story.trials or story.verdict):
+        chose = "chose among kinds of views" if story.trials else "said whether to keep the model"
+        return f"Titles were not trained on; those of texts kept aside {chose}."
     return "Titles were not used in training; the texts alone were."
 
 

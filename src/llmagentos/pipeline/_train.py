@@ -14,7 +14,7 @@ from llmagentos.config import Config
 from llmagentos.corpus import Document, Skipped, harvest_python_docs, structural_pairs
 from llmagentos.encoder import Encoder, StaticEncoder, load_encoder, memory_for
 from llmagentos.errors import InputError
-from llmagentos.evaluation import load_task
+from llmagentos.evaluation import Task, evaluate, load_task
 from llmagentos.loss import NTXentLoss
 from llmagentos.model import EmbeddingModel, export_model
 from llmagentos.pipeline._along import tell_others, train_along
@@ -112,11 +112,14 @@ def train(
     out = Path(out) if Path(out).name else Path(out).resolve()  # "." has no name to put .partial behind
     encoder = encoder_name(encoder)
     config = config or Config()
+    if config.encoder.teacher is not None:
+        teacher = encoder_name(config.encoder.teacher)
+        config = replace(config, encoder=replace(config.encoder, teacher=teacher))
     _check_budget(minutes, steps)
-    guards = [load_task(path) for path in tasks]  # refused before anything is read
     ranks = Ranks.of_run()
     if not ranks.is_first:
         return train_along(ranks, out)
+    guards = [load_task(path) for path in tasks]  # refused before anything is read
     advice = "end what else takes memory, or choose a smaller encoder"
     with (
         workspace(out, resume=resume, resumable=resumable) as work,
@@ -128,7 +131,7 @@ def train(
             on_progress(Update(stage="small", done=1, total=1, note=reason))
         is_small = encoder == "small"
         if is_small:
-            config = small_config(config)
+            config = small_config(config, device)
         elif encoder == "static":
             config = replace(config, encoder=config.encoder.resolved(grows=False))
         pretrained = None if encoder in ("static", "small") else load_encoder(encoder).to(device)
@@ -154,10 +157,10 @@ def train(
         limit = _MEASURED_TEXTS_TRANSFORMER if transforms else _MEASURED_TEXTS
         task = heldout_task(work / "heldout.jsonl", limit)
         measured = [*([] if task is None else [task]), *guards]
-        aside = texts_aside(corpus) if keeps_aside else []
+        aside = texts_aside(corpus, pretrained=pretrained is not None) if keeps_aside else []
         matched = matchings(aside, structural_pairs(corpus.training())) if aside else []
         # What is embedded twice at the end, before and after training.
-        embedded = [part for one in measured for part in one.parts]
+        embedded = [] if task is None else [task.queries, task.documents]
         embedded += [side for one in matched for side in (one.queries, one.texts)]
         store = tokens_of(corpus, pretrained, aside, work / "store", config, on_progress)
         usual = replace(
@@ -193,12 +196,12 @@ def train(
 
         if is_small:
             assert isinstance(model, StaticEncoder)
-            deadline = None if steps else _deadline(began, minutes, model, embedded)
+            deadline = None if steps else _deadline(began, minutes, model, embedded, guards)
             show = partial(_show_training, on_progress, "table", deadline)
             budget = steps, deadline
             train_table(model, items, loss, config, *budget, work, resume=resume, on_metrics=show)
             model = starting_encoder(encoder, store, config, work).to(device)
-        deadline = None if steps else _deadline(began, minutes, model, embedded)
+        deadline = None if steps else _deadline(began, minutes, model, embedded, guards)
         recipe = {
             "encoder": encoder,
             "corpus": corpus.manifest.fingerprint,
@@ -224,18 +227,18 @@ def train(
             model = starting_encoder(encoder, store, config, work).to(device)
             load_weights(result.checkpoint, model)
         is_new = pretrained is None
-        untrained = starting_encoder(encoder, store, config, work) if is_new else load_encoder(encoder)
-        interpolate(model, untrained, training.keep_start)
-        verdict = None
-        if matched:
-            untrained = untrained.to(device)
-            verdict = verdict_on(model, untrained, matched, training, must_be_better=is_small)
-            if not verdict.kept:  # where a Transformer grew, its table alone does as well
-                model = load_encoder(work / STATIC_FOLDER).to(device) if is_small else untrained
-        if encoder == "static" and not config.loss.dimensions:  # trained, those are in order already
-            put_dimensions_in_order(model, store)
+        start = starting_encoder(encoder, store, config, work) if is_new else load_encoder(encoder)
+        interpolate(model, start, training.keep_start)
+        if is_small:  # it has to be worth more than its table alone
+            start = load_encoder(work / STATIC_FOLDER)
+        start = start.to(device)
+        verdict = verdict_on(model, start, matched, training, must_be_better=is_small) if matched else None
+        if verdict is not None and not verdict.kept:
+            model = start
+        if is_new and isinstance(model, StaticEncoder) and not config.loss.dimensions:
+            put_dimensions_in_order(model, store)  # beginnings that are trained are in order already
         after = Remembering(EmbeddingModel(model))
-        before = Remembering(EmbeddingModel(untrained.to(device)))
+        before = Remembering(EmbeddingModel(start))
         report = measure(after, before, measured, on_progress) if measured else None
         story = Story(
             encoder=encoder,
@@ -245,6 +248,7 @@ def train(
             store=store,
             trials=trials,
             verdict=verdict,
+            titles_aside=any(document.title for document in aside),
             pairs={} if pairs is None or not items.recipe.pairs else pairs.num_by_kind,
             result=result,
             work=work,
@@ -302,7 +306,11 @@ def _check_budget(minutes: float | None, steps: int | None) -> None:
 
 
 def _deadline(
-    began: float, minutes: float | None, model: Encoder, embedded: Sequence[Sequence[str]]
+    began: float,
+    minutes: float | None,
+    model: Encoder,
+    embedded: Sequence[Sequence[str]],
+    guards: Sequence[Task],
 ) -> float:
     """When training has to end for the whole run to end in time."""
     reserve = _REPORT_SECONDS
@@ -311,6 +319,10 @@ def _deadline(
         started = time.monotonic()
         EmbeddingModel(model).encode(sample)
         reserve += 2 * (time.monotonic() - started) * len(texts) / len(sample)
+    if guards:  # classifiers and floors take longer than vectors, and only doing it tells how long
+        started = time.monotonic()
+        evaluate(EmbeddingModel(model), guards)
+        reserve += 2 * (time.monotonic() - started)
     return began + _SHARE_OF_TIME * 60 * (minutes or _USUAL_MINUTES) - reserve
 
 

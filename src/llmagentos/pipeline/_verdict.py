@@ -1,4 +1,4 @@
-"""Whether what was trained is kept: a run must not end worse than it started.
+"""Whether what was trained is kept: a run that can tell must not end worse than it started.
 
 Trained and start match texts that were kept aside, as in the trial of views. Where training made that worse
 beyond chance, the model is what the run started from. A Transformer that grew on a table must have made it
@@ -20,21 +20,24 @@ class Verdict:
 
     Attributes:
         start: mean reciprocal rank of each query's own text among them, x 100, with the encoder that the run
-            started from.
+            started from; of `small`, with its table.
         trained: the same with what was trained.
         difference: trained less start with its 95% interval over texts: (difference, low, high).
+        must_be_better: what was trained grew on its start, and is kept only if it is better beyond chance.
         kept: whether the model is what was trained, and not its start.
     """
 
     start: float
     trained: float
     difference: tuple[float, float, float]
+    must_be_better: bool
     kept: bool
 
     def __str__(self) -> str:
         """One sentence for a person."""
         difference, low, high = self.difference
-        kept = "what was trained is kept" if self.kept else "the model is what the run started from"
+        start = "the table alone" if self.must_be_better else "what the run started from"
+        kept = "what was trained is kept" if self.kept else f"the model is {start}"
         return (
             f"{kept}: texts kept aside are matched with MRR {self.trained:.1f} after training and "
             f"{self.start:.1f} before, {difference:+.1f} [{low:+.1f}, {high:+.1f}]"
@@ -56,7 +59,7 @@ def verdict_on(
         start: before.
         matched: of texts that were not trained on, see `matchings`.
         config: of the run.
-        must_be_better: keep it only if it is better beyond chance, and not unless it is worse beyond chance.
+        must_be_better: keep it only if it is better beyond chance; else only if it is not worse beyond it.
 
     Returns:
         The verdict.
@@ -67,5 +70,6 @@ def verdict_on(
         start=float(old.mean()),
         trained=float(new.mean()),
         difference=(found.value, found.low, found.high),
+        must_be_better=must_be_better,
         kept=found.low > 0 if must_be_better else found.high >= 0,
     )

@@ -9,6 +9,7 @@ pairs = views.strings(epoch=0)  # [(first view, second view), ...]
 from llmagentos.views._edits import Edit, Explanation, Piece, Step
 from llmagentos.views._links import Amount, Chain, OneOf, Operation, SomeOf
 from llmagentos.views._pairs import PairedViews
+from llmagentos.views._permutation import permuted
 from llmagentos.views._random import text_keys
 from llmagentos.views._recipe import Preset, Recipe, ViewsConfig, described
 from llmagentos.views._related import learn_related_words
@@ -40,6 +41,7 @@ __all__ = [
     "described",
     "learn_related_words",
     "marked",
+    "permuted",
     "read_dictionary",
     "text_keys",
     "write_dictionary",

@@ -1,0 +1,44 @@
+"""All English text of ../shared/data but what the suite asks about, for a model that is trained on a GPU."""
+
+from collections.abc import Iterator
+
+from benchmarks._texts import read_rows
+from benchmarks.learning._near import near_duplicates
+from benchmarks.learning._split import Row, Task
+from benchmarks.learning._suite import ARXIV, TECHDOCS, arxiv, irc
+from llmagentos.evaluation import RetrievalTask
+
+OTHER_PAPERS = tuple(f"corpus/arxiv/train-{name}.jsonl.zst" for name in ("stat", "qbio", "fin"))
+
+
+def english_rows() -> list[Row]:
+    """Papers until 2019 of four fields, technical documents and Ubuntu's chat.
+
+    Left out are the papers and messages that either half of the suite asks about, and near-duplicates of
+    those papers.
+
+    Returns:
+        Rows for `llmagentos train`, with titles, groups and reply_to where there are any.
+    """
+    split = arxiv()
+    rows = list(split.training)
+    asked = [text for half in split.tasks.values() for text in _documents(half["arxiv-title"])]
+    known = {row["id"] for row in rows}
+    others: list[Row] = []
+    for name in (ARXIV[1], *OTHER_PAPERS):
+        for one in read_rows(name):
+            if one["_id"] not in known:  # a paper may be of several fields
+                known.add(one["_id"])
+                others.append(
+                    {"id": one["_id"], "title": one["title"], "text": one["text"], "time": one["created"]}
+                )
+    near = near_duplicates([row["text"] for row in others], asked)
+    rows += [row for place, row in enumerate(others) if place not in near]
+    for name in TECHDOCS:
+        rows += [{"id": one["_id"], "title": one["title"], "text": one["text"]} for one in read_rows(name)]
+    return rows + list(irc().training)
+
+
+def _documents(task: Task) -> Iterator[str]:
+    assert isinstance(task, RetrievalTask)
+    yield from task.documents
