@@ -207,7 +207,10 @@ def test_a_step_without_memory_keeps_what_was_read(
     _goes_on_from_what_was_read(texts, tmp_path / "model", uninterrupted["static"], monkeypatch)
 
 
-@pytest.mark.parametrize("where", ["train_encoder", "NTXentLoss", "starting_encoder"])
+@pytest.mark.parametrize(
+    "where",
+    ["_train.train_encoder", "_train.NTXentLoss", "_preparing.starting_encoder", "_settled.check_settings"],
+)
 def test_memory_that_runs_out_after_all_was_read_keeps_that(
     texts: Path,
     uninterrupted: dict[str, Path],
@@ -219,10 +222,10 @@ def test_memory_that_runs_out_after_all_was_read_keeps_that(
         raise MemoryError
 
     with monkeypatch.context() as patched, pytest.raises(OutOfMemoryError) as caught:
-        patched.setattr(_train, where, no_room)
+        patched.setattr(f"llmagentos.pipeline.{where}", no_room)
         train([texts], tmp_path / "model", config=CONFIG, steps=STEPS)
     advice = "memory ran out for the run; end what else takes memory, or choose a smaller encoder"
-    if where == "NTXentLoss":  # before anything was read
+    if where == "_settled.check_settings":  # before anything was read
         assert str(caught.value) == advice and not list(tmp_path.glob("model*"))
         return
     kept = f"what was done is kept in {tmp_path / 'model.partial'}"

@@ -12,7 +12,7 @@ from llmagentos.config import Config
 from llmagentos.corpus import Document
 from llmagentos.encoder import StaticEncoder
 from llmagentos.model import EmbeddingModel
-from llmagentos.pipeline import _preparing, _train, train
+from llmagentos.pipeline import _finished, _preparing, train
 from llmagentos.pipeline._probe import Matching
 from llmagentos.pipeline._verdict import verdict_on
 from llmagentos.training import TrainingConfig
@@ -74,7 +74,7 @@ def test_a_run_that_did_harm_gives_what_it_started_from(
 
     config = Config().override(SMALL)
     with monkeypatch.context() as patched:
-        patched.setattr(_train, "interpolate", spoil)
+        patched.setattr(_finished, "interpolate", spoil)
         spoilt = train(documents(), tmp_path / "spoilt", config=config, steps=3)
     assert spoilt.verdict is not None and not spoilt.verdict.kept
     assert spoilt.verdict.difference[2] < 0

@@ -32,7 +32,7 @@ def heldout_task(path: Path, limit: int) -> RetrievalTask | None:
     if 2 * len(titled) >= len(rows):
         name, pairs = "held-out title -> text", titled
     else:
-        name, pairs = "held-out beginning -> rest", [_cut(text) for _, text in rows]
+        name, pairs = "held-out beginning -> rest", [beginning_and_rest(text) for _, text in rows]
     if len(pairs) < _FEWEST_HELDOUT:
         return None
     ids = tuple(str(index) for index in range(len(pairs)))
@@ -57,6 +57,12 @@ def _title_and_text(path: Path, line: bytes) -> tuple[str, str]:
         ) from error
 
 
-def _cut(text: str) -> tuple[str, str]:
+def beginning_and_rest(text: str) -> tuple[str, str]:
+    """The first fifth of a text, and the rest.
+
+    Example:
+        >>> beginning_and_rest("one two three four five")
+        ('one ', 'two three four five')
+    """
     middle = max(1, len(text) // 5)
     return text[:middle], text[middle:]

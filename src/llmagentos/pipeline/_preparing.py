@@ -1,33 +1,165 @@
-"""What a run has before it trains: a corpus, its tokens, and the trials that chose its views."""
+"""What a run has before it trains: a corpus, its tokens, pairs, and the trials that chose its views."""
 
 import json
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
+
+import torch
 
 from llmagentos.config import Config
 from llmagentos.corpus import (
     Corpus,
     Document,
+    PairKind,
     Progress,
     Skipped,
     build_corpus,
+    structural_pairs,
     write_whole,
 )
 from llmagentos.encoder import Encoder
 from llmagentos.errors import InputError
+from llmagentos.evaluation import RetrievalTask
 from llmagentos.loss import NTXentLoss
-from llmagentos.pipeline._probe import Matching, Trial, choose_views, probe_texts
+from llmagentos.pipeline._heldout import heldout_task
+from llmagentos.pipeline._items import find_pairs, items_of, share_of
+from llmagentos.pipeline._probe import (
+    Matching,
+    Trial,
+    candidates,
+    choose_views,
+    matchings,
+    probe_texts,
+    usual_preset,
+)
 from llmagentos.pipeline._progress import OnProgress, Update
-from llmagentos.tokens import StoreProgress, TokenStore, build_store, extend_tokenizer, train_tokenizer
+from llmagentos.pipeline._related_words import related_words_for
+from llmagentos.pipeline._settled import Settled
+from llmagentos.pipeline._start import starting_encoder
+from llmagentos.tokens import (
+    PairStore,
+    StoreProgress,
+    TokenStore,
+    build_store,
+    extend_tokenizer,
+    train_tokenizer,
+)
 from llmagentos.training import ResolvedTrainingConfig
 from llmagentos.views import PairedViews, Views, ViewsConfig
 
 _FEWEST_TEXTS: Final = 2_000
 # With 200 an interval of mean reciprocal rank is 4 points wide (`small` on an H100: +1.8 [-0.2, +3.8]).
 _TEXTS_ASIDE, _MOST_TEXTS_ASIDE = 200, 1_000
+# A Transformer embeds some 20 abstracts a second on two cores: 400 before and after take 40 s.
+_MEASURED_TEXTS, _MEASURED_TEXTS_TRANSFORMER = 2_000, 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class Prepared:
+    """Text that is ready.
+
+    Attributes:
+        corpus: all of it.
+        task: its held-out part; None where that is too small.
+        titles_aside: whether texts kept aside have titles.
+        matched: what is matched of texts kept aside; empty where there are none.
+        store: the tokens of the training texts.
+        pairs: structural pairs beside them, or None.
+        trials: of views, the chosen one first; empty where there was no choice.
+        items: what is trained on.
+        model: what the text is met with first, on the device of the run.
+        config: of the run, with the views that were chosen.
+    """
+
+    corpus: Corpus
+    task: RetrievalTask | None
+    titles_aside: bool
+    matched: Sequence[Matching]
+    store: TokenStore
+    pairs: PairStore | None
+    trials: Sequence[Trial]
+    items: Views | PairedViews
+    model: Encoder
+    config: Config
+
+    @property
+    def num_pairs(self) -> dict[PairKind, int]:
+        """How many pairs of each kind are trained on."""
+        return {} if self.pairs is None or not self.items.recipe.pairs else self.pairs.num_by_kind
+
+    @property
+    def embedded(self) -> list[Sequence[str]]:
+        """What is embedded twice at the end, before and after training."""
+        found = [] if self.task is None else [self.task.queries, self.task.documents]
+        return [*found, *(side for one in self.matched for side in (one.queries, one.texts))]
+
+
+def prepare(
+    inputs: Iterable[str | Path] | Iterable[Document | Skipped],
+    run: Settled,
+    work: Path,
+    device: torch.device,
+    on_progress: OnProgress,
+    *,
+    keeps_aside: bool,
+) -> Prepared:
+    """From text to what is trained on; what the run that is resumed has made already stays.
+
+    Args:
+        inputs: of `train`.
+        run: what is trained.
+        work: the working folder.
+        device: on which to try views.
+        on_progress: called as it goes on.
+        keeps_aside: keep texts aside, for trials and the verdict.
+
+    Raises:
+        InputError: of the stages.
+    """
+    corpus = read_corpus(inputs, work / "corpus", run.config, on_progress)
+    corpus.write_heldout(work / "heldout.jsonl")
+    limit = _MEASURED_TEXTS_TRANSFORMER if run.transforms else _MEASURED_TEXTS
+    aside = texts_aside(corpus, pretrained=run.pretrained is not None) if keeps_aside else []
+    matched = matchings(aside, structural_pairs(corpus.training())) if aside else []
+    store = tokens_of(corpus, run.pretrained, aside, work / "store", run.config, on_progress)
+    asked = run.config.views
+    preset = asked.preset or usual_preset(transforms=run.transforms and not run.adapts)
+    related = related_words_for(replace(asked, preset=preset).resolved(), store, work)
+    model = starting_encoder(run.begins_as, store, run.config, work, run.pretrained).to(device)
+    untrainable = {document.text for document in aside}
+    pairs = find_pairs(corpus, store, run.config, work, on_progress, aside=untrainable)
+    share = share_of(pairs, asked)
+    recipes = candidates(asked, share, transforms=run.transforms, mean_tokens=store.num_tokens / len(store))
+    trials = made_trials(
+        model,
+        recipes[:1] if run.is_small else recipes,
+        lambda recipe: items_of(store, recipe, work, related),
+        matched,
+        NTXentLoss(**asdict(run.config.loss)),
+        run.training,
+        work,
+        on_progress,
+    )
+    chosen = replace(asked, preset=preset, pairs=share)
+    if trials:
+        chosen = replace(asked, preset=trials[0].preset, pairs=trials[0].pairs)
+    items = items_of(store, chosen, work, related)
+    return Prepared(
+        corpus=corpus,
+        task=heldout_task(work / "heldout.jsonl", limit),
+        titles_aside=any(document.title for document in aside),
+        matched=matched,
+        store=store,
+        pairs=pairs,
+        trials=trials,
+        items=items,
+        model=model,
+        # What is still open now is chosen alike every time: the size of the vocabulary, by the script.
+        config=replace(run.config, views=ViewsConfig(**asdict(items.recipe))),
+    )
 
 
 def read_corpus(

@@ -27,6 +27,7 @@ from llmagentos.encoder import Encoder, StaticEncoder
 from llmagentos.evaluation import paired_bootstrap
 from llmagentos.loss import NTXentLoss
 from llmagentos.model import EmbeddingModel
+from llmagentos.pipeline._heldout import beginning_and_rest
 from llmagentos.training import (
     Budget,
     ResolvedTrainingConfig,
@@ -163,7 +164,7 @@ def matchings(texts: Sequence[Document], pairs: Iterable[TextPair]) -> list[Matc
     if len(own) >= _FEWEST_PAIRS:
         sides = [(pair.first, pair.second, places[pair.text]) for pair in own.values()]
         found.append(Matching(*map(tuple, zip(*sides, strict=True))))
-    halves = [(*_beginning_and_rest(document.text), place) for place, document in enumerate(texts)]
+    halves = [(*beginning_and_rest(document.text), place) for place, document in enumerate(texts)]
     return [*found, Matching(*map(tuple, zip(*halves, strict=True)))]
 
 
@@ -284,9 +285,3 @@ def _of_texts(
         weight = num_texts / (len(matched) * len(one.texts))
         values[list(one.places)] += weight * of_one(similarities).double().numpy()
     return values
-
-
-def _beginning_and_rest(text: str) -> tuple[str, str]:
-    """The first fifth of the text and the rest."""
-    cut = max(1, len(text) // 5)
-    return text[:cut], text[cut:]

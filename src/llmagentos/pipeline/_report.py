@@ -11,8 +11,6 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from llmagentos.config import Config
-from llmagentos.corpus import Corpus, PairKind
 from llmagentos.evaluation import (
     Encodes,
     EvaluationReport,
@@ -27,10 +25,9 @@ from llmagentos.evaluation import (
 )
 from llmagentos.loss import alignment, uniformity
 from llmagentos.model import CardScore, CardSource, ModelCard
-from llmagentos.pipeline._probe import Trial
+from llmagentos.pipeline._preparing import Prepared
 from llmagentos.pipeline._progress import OnProgress, Update
 from llmagentos.pipeline._verdict import Verdict
-from llmagentos.tokens import TokenStore
 from llmagentos.training import TrainingResult, read_metrics
 
 _MAPPED_TEXTS: Final = 2_000
@@ -45,13 +42,8 @@ class Story:
 
     encoder: str
     static: bool
-    config: Config
-    corpus: Corpus
-    store: TokenStore
-    trials: Sequence[Trial]
+    text: Prepared
     verdict: Verdict | None
-    titles_aside: bool
-    pairs: dict[PairKind, int]
     result: TrainingResult
     work: Path
 
@@ -92,7 +84,7 @@ def measure(
 
 def model_card(story: Story, report: EvaluationReport | None) -> ModelCard:
     """The README.md of the model folder."""
-    manifest = story.corpus.manifest
+    manifest, store = story.text.corpus.manifest, story.text.store
     is_new = story.encoder in ("static", "small")
     names = ", ".join(Path(one.path).name or one.path for one in manifest.inputs[:5]) or "a stream of texts"
     more = len(manifest.inputs) - 5
@@ -100,7 +92,7 @@ def model_card(story: Story, report: EvaluationReport | None) -> ModelCard:
         name=f"LLMAgentOS {'static' if story.static and is_new else Path(story.encoder).name}",
         summary=(
             f"Embeds texts for search, clustering and comparison. Learned without labels from "
-            f"{story.store.num_documents:,} texts ({story.store.num_tokens:,} tokens) by contrastive "
+            f"{store.num_documents:,} texts ({store.num_tokens:,} tokens) by contrastive "
             f"learning, in {story.result.seconds / 60:.1f} minutes of training."
         ),
         languages=tuple(sorted(language for language in manifest.languages if language)),
@@ -112,7 +104,7 @@ def model_card(story: Story, report: EvaluationReport | None) -> ModelCard:
                 drops=manifest.dropped,
             ),
         ),
-        recipe=story.config.to_toml(),
+        recipe=story.text.config.to_toml(),
         scores=() if report is None else tuple(_card_score(result) for result in report.results),
         limits=(
             _titles(story),
@@ -124,7 +116,7 @@ def model_card(story: Story, report: EvaluationReport | None) -> ModelCard:
             *((_why_not_kept(story),) if story.verdict and not story.verdict.kept else ()),
             *(
                 (f"Its first vectors of words came in part from {Path(teacher).name}.",)
-                if (teacher := story.config.encoder.teacher)
+                if (teacher := story.text.config.encoder.teacher)
                 else ()
             ),
             "It knows the language and the subjects of its training text; on others, measure before use.",
@@ -145,13 +137,13 @@ def _why_not_kept(story: Story) -> str:
 
 
 def _titles(story: Story) -> str:
-    if "title" in story.pairs:
+    if number := story.text.num_pairs.get("title"):
         return (
-            f"{story.pairs['title']:,} titles were trained on beside their texts, so that finding a text by "
+            f"{number:,} titles were trained on beside their texts, so that finding a text by "
             "its title is what it was trained for."
         )
-    if story.titles_aside and (story.trials or story.verdict):
-        chose = "chose among kinds of views" if story.trials else "said whether to keep the model"
+    if story.text.titles_aside and (story.text.trials or story.verdict):
+        chose = "chose among kinds of views" if story.text.trials else "said whether to keep the model"
         return f"Titles were not trained on; those of texts kept aside {chose}."
     return "Titles were not used in training; the texts alone were."
 
@@ -180,7 +172,6 @@ def _card_score(result: TaskResult) -> CardScore:
 def write_reports(
     folder: Path,
     story: Story,
-    task: RetrievalTask | None,
     report: EvaluationReport | None,
     before: Encodes,
     after: Encodes,
@@ -192,7 +183,7 @@ def write_reports(
     was measured report.json and report.html.
     """
     (folder / "config.toml").write_text(_with_command(story), encoding="utf-8")
-    shutil.copy(story.corpus.path / "manifest.json", folder / "manifest.json")
+    shutil.copy(story.text.corpus.path / "manifest.json", folder / "manifest.json")
     shutil.copy(story.work / "heldout.jsonl", folder / "heldout.jsonl")
     shutil.copy(story.work / "run" / "metrics.jsonl", folder / "metrics.jsonl")
     shutil.copytree(story.work / "run" / "tensorboard", folder / "tensorboard")
@@ -202,7 +193,7 @@ def write_reports(
     on_progress(Update(stage="report", done=0, total=1, note="map and neighbours"))
     facts = _facts(story)
     shown: dict[str, Any] = {}
-    if task is not None:
+    if (task := story.text.task) is not None:
         facts |= _geometry(before, after, task)
         texts = list(task.documents[:_MAPPED_TEXTS])
         shown = {
@@ -224,37 +215,37 @@ def write_reports(
 def _with_command(story: Story) -> str:
     """The configuration, and what the command line said beside it."""
     lines = [
-        f"encoder {story.encoder}, {story.result.steps} steps, {story.store.tokenizer.get_vocab_size()} "
+        f"encoder {story.encoder}, {story.result.steps} steps, {story.text.store.tokenizer.get_vocab_size()} "
         "entries in the tokenizer, learned from:",
-        *(json.dumps(one.path, ensure_ascii=False) for one in story.corpus.manifest.inputs),
+        *(json.dumps(one.path, ensure_ascii=False) for one in story.text.corpus.manifest.inputs),
         f"in the same way: llmagentos train INPUT... --encoder {story.encoder} --steps {story.result.steps} "
         "--config config.toml",
     ]
-    return "".join(f"# {line}\n" for line in lines) + "\n" + story.config.to_toml()
+    return "".join(f"# {line}\n" for line in lines) + "\n" + story.text.config.to_toml()
 
 
 def _facts(story: Story) -> dict[str, object]:
-    manifest, training = story.corpus.manifest, story.config.training
+    manifest, training = story.text.corpus.manifest, story.text.config.training
     return {
         "encoder": story.encoder,
         "texts for training": manifest.num_training,
         "texts held out": manifest.num_heldout,
-        "tokens": story.store.num_tokens,
+        "tokens": story.text.store.num_tokens,
         "left out": ", ".join(f"{count:,} {reason}" for reason, count in manifest.dropped.items())
         or "nothing",
-        "views": story.config.views.preset or "",
+        "views": story.text.config.views.preset or "",
         **(
-            {"pairs": ", ".join(f"{number:,} {kind}" for kind, number in story.pairs.items())}
-            if story.pairs
+            {"pairs": ", ".join(f"{number:,} {kind}" for kind, number in story.text.num_pairs.items())}
+            if story.text.num_pairs
             else {}
         ),
-        **({"why these views": "; ".join(map(str, story.trials))} if story.trials else {}),
+        **({"why these views": "; ".join(map(str, story.text.trials))} if story.text.trials else {}),
         **({"verdict": str(story.verdict)} if story.verdict else {}),
         "steps": story.result.steps,
         "epochs": round(story.result.epochs, 1),
         "texts a step": story.result.batch_size,
         "minutes of training": round(story.result.seconds / 60, 1),
-        "temperature": story.config.loss.temperature,
+        "temperature": story.text.config.loss.temperature,
         "learning rate": training.learning_rate,
         "seed": training.seed,
         "titles": _titles(story),

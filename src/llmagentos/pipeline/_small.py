@@ -33,8 +33,7 @@ _BRANCH: Final[dict[str, Any]] = {
     "max_tokens": 64,
     "checkpoint_steps": 100,
 }
-# benchmarks/LOG.md, 2026-11-27: of three recipes that were tried on an H100 the one that lost least and gained
-# most beside its table.
+# benchmarks/LOG.md, 2026-11-27: of the recipes that were tried on an H100 the one that lost least.
 _BRANCH_ON_A_GPU: Final[dict[str, Any]] = _BRANCH | {
     "batch_size": 2048,
     "learning_rate": 1.5e-4,

@@ -1,0 +1,96 @@
+"""What a run is, settled before any text is read: its encoder, and its settings with none left open."""
+
+from dataclasses import asdict, dataclass, replace
+
+from llmagentos.config import Config
+from llmagentos.encoder import Encoder, StaticEncoder, load_encoder
+from llmagentos.pipeline._progress import OnProgress, Update
+from llmagentos.pipeline._small import small_config, why_static
+from llmagentos.pipeline._start import check_adaptable, check_teacher, encoder_name
+from llmagentos.training import (
+    Ranks,
+    ResolvedTrainingConfig,
+    TrainingConfig,
+    check_settings,
+    prepare_encoder,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """What does not change any more.
+
+    Attributes:
+        encoder: "static", "small", or what `load_encoder` takes, a folder by its whole path.
+        config: with the settings of training chosen for the encoder.
+        training: the same settings.
+        pretrained: the encoder, where it is not trained from nothing; on the device of the run.
+        transforms: whether what is trained in the end is a Transformer.
+    """
+
+    encoder: str
+    config: Config
+    training: ResolvedTrainingConfig
+    pretrained: Encoder | None
+    transforms: bool
+
+    @property
+    def is_small(self) -> bool:
+        """Whether a Transformer grows on a table."""
+        return self.encoder == "small"
+
+    @property
+    def adapts(self) -> bool:
+        """Whether the vocabulary is extended."""
+        return self.config.encoder.adapt_vocabulary
+
+    @property
+    def begins_as(self) -> str:
+        """What the text is met with first."""
+        return "static" if self.is_small else self.encoder
+
+
+def settle(
+    encoder: str, config: Config, minutes: float, steps: int | None, ranks: Ranks, on_progress: OnProgress
+) -> Settled:
+    """Choose what was left open, and refuse what cannot be.
+
+    Args:
+        encoder: as it was asked for; "small" becomes "static" where time is short.
+        config: as it was given.
+        minutes: of the whole run.
+        steps: in place of minutes, or None.
+        ranks: of the run.
+        on_progress: told where the encoder becomes another.
+
+    Raises:
+        ConfigError: settings that do not go with the encoder or the machine.
+        ModelError: an encoder or a teacher that cannot be loaded.
+    """
+    encoder = encoder_name(encoder)
+    if config.encoder.teacher is not None:
+        teacher = encoder_name(config.encoder.teacher)
+        config = replace(config, encoder=replace(config.encoder, teacher=teacher))
+    if encoder == "small" and (reason := why_static(minutes, steps, ranks.device)):
+        encoder = "static"
+        on_progress(Update(stage="small", done=1, total=1, note=reason))
+    if encoder == "small":
+        config = small_config(config, ranks.device)
+    elif encoder == "static":
+        config = replace(config, encoder=config.encoder.resolved(grows=False))
+    is_new = encoder in ("static", "small")
+    pretrained = None if is_new else load_encoder(encoder).to(ranks.device)
+    transforms = encoder == "small" or not isinstance(pretrained, StaticEncoder | None)
+    check_adaptable(encoder, pretrained, config)
+    check_teacher(encoder, config)
+    training = config.training.resolved(pretrained=transforms, new_rows=config.encoder.adapt_vocabulary)
+    check_settings(training, ranks)
+    if pretrained is not None:
+        prepare_encoder(pretrained, training)
+    return Settled(
+        encoder=encoder,
+        config=replace(config, training=TrainingConfig(**asdict(training))),
+        training=training,
+        pretrained=pretrained,
+        transforms=transforms,
+    )
