@@ -343,6 +343,34 @@ def minilm_chinese(seed: int, configuration: Configuration, folder: Path) -> dic
     return on_chinese("minilm-chinese", folder, [*STS_ZH, "stsb"], {"stsb": ["minilm"]}, options)
 
 
+@suite.unit(
+    figures=_trained_figures(
+        "small-english",
+        dict.fromkeys((*SEMANTIC, "stsb", "banking77-knn", "clinc150-knn")),
+        {},
+        15.0,
+    ),
+    data=[*ARXIV, *IRC, *TECHDOCS, METATOOL, STSB["report"], *INTENT_FILES],
+    configuration={"minutes": 15.0},
+    in_quick=False,
+    unavailable=None if Path("/proc/driver/nvidia").exists() else "there is no GPU on this machine",
+)
+def small_english(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """`small` on a GPU, on all English text but what the suite asks about."""
+    from benchmarks.learning._english import english_rows
+    from benchmarks.learning._split import Task, write_rows
+    from benchmarks.learning._suite import arxiv, intents, irc, metatool, sentences
+    from benchmarks.learning._trained import trained
+
+    tasks: dict[str, Task] = {**sentences("report"), **intents("report")}
+    for split in (arxiv(), irc(), metatool()):
+        tasks |= split.tasks["report"]
+    asked = (*SEMANTIC, "stsb", "banking77-knn", "clinc150-knn")
+    rows = write_rows(english_rows(), folder / "english.jsonl")
+    options = _options(seed, configuration, "--encoder", "small")
+    return trained("small-english", folder, [rows], {name: tasks[name] for name in asked}, {}, {}, *options)
+
+
 # What one would set by hand; the probe is free to choose.
 RECIPES = {
     "crop": ("views.preset=crop", "views.pairs=0"),

@@ -21,7 +21,11 @@ from tests.loss.reference import plain
 
 from .small import CONFIG, bert, make_pairs, make_store, make_texts, static, train
 
-pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU on this machine")
+pytestmark = [
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU on this machine"),
+    # PyTorch 2.11's compiler says so of itself.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning"),
+]
 
 # The backward pass of FlashAttention adds up in any order.
 CLOSE = 1e-2
