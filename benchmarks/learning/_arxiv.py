@@ -5,13 +5,12 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 
-import bm25s
-
 from benchmarks._tasks import retrieval
 from benchmarks._texts import hashed
 from benchmarks.learning._near import near_duplicates
 from benchmarks.learning._split import Half, NeighbourTask, Split, Task
 from llmagentos.evaluation import RetrievalTask
+from llmagentos.evaluation._floors import bm25_words
 
 Paper = Mapping[str, str]  # _id, title, text, primary, created
 
@@ -107,8 +106,7 @@ def overlap(title: str, text: str) -> float:
         >>> overlap("The cats of Rome", "Rome has many a cat.")
         0.5
     """
-    found = bm25s.tokenize([title, text], return_ids=False, show_progress=False)
-    asked, there = set(found[0]), set(found[1])
+    asked, there = (set(words) for words in bm25_words([title, text]))
     return len(asked & there) / max(1, len(asked))
 
 

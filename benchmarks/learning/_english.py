@@ -1,14 +1,33 @@
 """All English text of ../shared/data but what the suite asks about, for a model that is trained on a GPU."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 
+from benchmarks._tasks import sts
 from benchmarks._texts import read_rows
 from benchmarks.learning._near import near_duplicates
-from benchmarks.learning._split import Row, Task
-from benchmarks.learning._suite import ARXIV, TECHDOCS, arxiv, irc
+from benchmarks.learning._split import Row, Task, write_rows
+from benchmarks.learning._suite import ARXIV, OTHER_PAPERS, STSB, TECHDOCS, arxiv, intents, irc, metatool
+from benchmarks.learning._trained import trained
 from llmagentos.evaluation import RetrievalTask
 
-OTHER_PAPERS = tuple(f"corpus/arxiv/train-{name}.jsonl.zst" for name in ("stat", "qbio", "fin"))
+
+def on_english(name: str, folder: Path, asked: Sequence[str], options: Sequence[str]) -> dict[str, float]:
+    """A run on all of it, which needs a GPU, and the tasks that are asked about.
+
+    Raises:
+        RuntimeError: PyTorch sees no GPU.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        raise RuntimeError("PyTorch sees no GPU here, and without one `small` stays with static")
+    tasks: dict[str, Task] = {"stsb": sts(STSB["report"]), **intents("report")}
+    for split in (arxiv(), irc(), metatool()):
+        tasks |= split.tasks["report"]
+    rows = write_rows(english_rows(), folder / "english.jsonl")
+    found = trained(name, folder, [rows], {one: tasks[one] for one in asked}, {}, {}, *options)
+    return found | {"a Transformer is kept": float((folder / "model" / "config.json").exists())}
 
 
 def english_rows() -> list[Row]:
@@ -18,7 +37,7 @@ def english_rows() -> list[Row]:
     those papers.
 
     Returns:
-        Rows for `llmagentos train`, with titles, groups and reply_to where there are any.
+        Rows for `llmagentos train`, with titles, groups and speakers where there are any.
     """
     split = arxiv()
     rows = list(split.training)

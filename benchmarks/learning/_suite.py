@@ -20,6 +20,7 @@ from benchmarks.learning._split import Half, LabelledTask, Split
 from llmagentos.evaluation import ClassificationTask, RetrievalTask, STSTask, load_task
 
 ARXIV = ("corpus/arxiv/train-cs.jsonl.zst", "corpus/arxiv/stream2019-cs.jsonl.zst")
+OTHER_PAPERS = tuple(f"corpus/arxiv/train-{name}.jsonl.zst" for name in ("stat", "qbio", "fin"))
 IRC = ("corpus/ubuntu_irc/train.jsonl.zst", "corpus/ubuntu_irc/reply-links-train.tsv.zst")
 METATOOL = "eval/tool_metatool"
 CHINESE = (

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from llmagentos.encoder import TransformerEncoder
 from llmagentos.loss import NTXentLoss
 from llmagentos.model import EmbeddingModel
 from llmagentos.pipeline import Trial, _preparing, _probe, _train, train
+from llmagentos.pipeline._preparing import texts_aside
 from llmagentos.pipeline._probe import candidates, choose_views, matchings, probe_texts, reciprocal_ranks
 from llmagentos.training import TrainingConfig, TrainingResult
 from llmagentos.views import Preset, Views, ViewsConfig
@@ -145,6 +147,22 @@ def test_the_texts_kept_aside_do_not_depend_on_the_order() -> None:
     documents = _documents(make_texts(300))
     kept = probe_texts(documents, 200)
     assert len(kept) == 200 and kept == probe_texts(reversed(documents), 200)
+
+
+@pytest.mark.parametrize(
+    ("number", "pretrained", "aside"),
+    [
+        (1_999, False, 0),
+        (2_000, False, 200),
+        (30_000, False, 600),
+        (90_000, False, 1_000),
+        (90_000, True, 200),
+    ],
+)
+def test_a_share_of_the_texts_is_kept_aside(number: int, *, pretrained: bool, aside: int) -> None:
+    texts = [Document(id=str(place), text=f"text {place}") for place in range(number)]
+    corpus: Any = SimpleNamespace(num_training=number, training=lambda: iter(texts))
+    assert len(texts_aside(corpus, pretrained=pretrained)) == aside
 
 
 @pytest.mark.parametrize(("minutes", "tried"), [(4.9, False), (5.0, True), (None, True)])

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from safetensors.numpy import load_file
 from sentence_transformers import SentenceTransformer
 
@@ -53,18 +52,13 @@ def test_what_it_goes_on_from_is_what_it_was(tmp_path: Path, monkeypatch: pytest
 
 
 @pytest.mark.parametrize(
-    ("minutes", "steps", "device", "grows"),
-    [
-        (20.0, None, "cpu", False),
-        (21.0, None, "cpu", True),
-        (1.0, None, "cuda", True),
-        (10.0, 5, "cpu", True),
-    ],
+    ("minutes", "steps", "on_gpu", "grows"),
+    [(20.0, None, False, False), (21.0, None, False, True), (1.0, None, True, True), (10.0, 5, False, True)],
 )
 def test_where_time_is_short_it_stays_with_static(
-    minutes: float, steps: int | None, device: str, *, grows: bool
+    minutes: float, steps: int | None, *, on_gpu: bool, grows: bool
 ) -> None:
-    reason = why_static(minutes, steps, torch.device(device))
+    reason = why_static(minutes, steps, on_gpu=on_gpu)
     assert (reason == "") == grows
     assert grows or f"and there are {minutes:g} in all; give more than 20 --minutes" in reason
 
@@ -80,15 +74,15 @@ def test_it_says_that_it_stays_with_static(tmp_path: Path) -> None:
 
 def test_settings_that_are_given_stay() -> None:
     given = Config().override(["training.batch_size=7", "views.preset=span"])
-    config = small_config(given, torch.device("cpu"))
+    config = small_config(given, on_gpu=False)
     assert (config.training.batch_size, config.views.preset) == (7, "span")
     assert config.training.learning_rate and not TrainingConfig().learning_rate
     with pytest.raises(ConfigError, match=r"heads must divide half the width .* 512, got 7"):
-        small_config(Config().override(["encoder.heads=7"]), torch.device("cpu"))
+        small_config(Config().override(["encoder.heads=7"]), on_gpu=False)
 
 
 def test_a_gpu_takes_larger_batches() -> None:
-    on_cpu, on_gpu = (small_config(Config(), torch.device(name)).training for name in ("cpu", "cuda"))
+    on_cpu, on_gpu = (small_config(Config(), on_gpu=there).training for there in (False, True))
     assert (on_cpu.batch_size, on_gpu.batch_size) == (256, 2048)
     assert on_cpu.table_rate == on_gpu.table_rate == 0
 

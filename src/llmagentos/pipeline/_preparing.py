@@ -64,7 +64,6 @@ class Prepared:
     Attributes:
         corpus: all of it.
         task: its held-out part; None where that is too small.
-        titles_aside: whether texts kept aside have titles.
         matched: what is matched of texts kept aside; empty where there are none.
         store: the tokens of the training texts.
         pairs: structural pairs beside them, or None.
@@ -76,7 +75,6 @@ class Prepared:
 
     corpus: Corpus
     task: RetrievalTask | None
-    titles_aside: bool
     matched: Sequence[Matching]
     store: TokenStore
     pairs: PairStore | None
@@ -89,6 +87,11 @@ class Prepared:
     def num_pairs(self) -> dict[PairKind, int]:
         """How many pairs of each kind are trained on."""
         return {} if self.pairs is None or not self.items.recipe.pairs else self.pairs.num_by_kind
+
+    @property
+    def titles_matched(self) -> bool:
+        """Whether titles of texts kept aside chose among views, or said whether to keep the model."""
+        return any("title" in one.kinds for one in self.matched)
 
     @property
     def embedded(self) -> list[Sequence[str]]:
@@ -150,7 +153,6 @@ def prepare(
     return Prepared(
         corpus=corpus,
         task=heldout_task(work / "heldout.jsonl", limit),
-        titles_aside=any(document.title for document in aside),
         matched=matched,
         store=store,
         pairs=pairs,

@@ -22,7 +22,7 @@ import xxhash
 from torch import Tensor
 from torch.nn import functional
 
-from llmagentos.corpus import Document, TextPair
+from llmagentos.corpus import Document, PairKind, TextPair
 from llmagentos.encoder import Encoder, StaticEncoder
 from llmagentos.evaluation import paired_bootstrap
 from llmagentos.loss import NTXentLoss
@@ -97,8 +97,9 @@ class Trial:
             pairs and beginnings.
         after: the same after the trial.
         over_usual: this recipe's `after` less that of the usual recipe, nats, with its interval over texts
-            (paired bootstrap): (difference, low, high); below 0 is better. All 0 for the usual one. With n
-            others it is that of 1 - 0.05 / n, so that all of them together are wrong 5 times in 100.
+            (paired bootstrap): (difference, low, high); below 0 is better. All 0 for the usual one.
+        confidence: of that interval. With n others it is 1 - 0.1 / n, of which only one end is looked at, so
+            that one of them is taken by chance 5 times in 100.
     """
 
     preset: Preset
@@ -106,6 +107,7 @@ class Trial:
     before: float
     after: float
     over_usual: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    confidence: float = 0.95
 
     @property
     def recipe(self) -> str:
@@ -116,7 +118,8 @@ class Trial:
     def __str__(self) -> str:
         """One line for a person."""
         difference, low, high = self.over_usual
-        beside = f", {difference:+.3f} [{low:+.3f}, {high:+.3f}] beside the usual" if low or high else ""
+        interval = f"[{low:+.3f}, {high:+.3f}] ({100 * self.confidence:.3g}%)"
+        beside = f", {difference:+.3f} {interval} beside the usual" if low or high else ""
         return f"{self.recipe}: cross-entropy {self.before:.4f} -> {self.after:.4f}{beside}"
 
 
@@ -128,11 +131,13 @@ class Matching:
         queries: n.
         texts: n, the one that belongs to each.
         places: n, which of the texts kept aside each pair is from.
+        kinds: of the pairs; none where beginnings are matched with the rest.
     """
 
     queries: tuple[str, ...]
     texts: tuple[str, ...]
     places: tuple[int, ...]
+    kinds: frozenset[PairKind] = frozenset()
 
 
 def probe_texts(documents: Iterable[Document], number: int) -> list[Document]:
@@ -162,10 +167,15 @@ def matchings(texts: Sequence[Document], pairs: Iterable[TextPair]) -> list[Matc
     own = {pair.text: pair for pair in pairs if pair.text in places}
     found = []
     if len(own) >= _FEWEST_PAIRS:
-        sides = [(pair.first, pair.second, places[pair.text]) for pair in own.values()]
-        found.append(Matching(*map(tuple, zip(*sides, strict=True))))
-    halves = [(*beginning_and_rest(document.text), place) for place, document in enumerate(texts)]
-    return [*found, Matching(*map(tuple, zip(*halves, strict=True)))]
+        pair_matching = Matching(
+            queries=tuple(pair.first for pair in own.values()),
+            texts=tuple(pair.second for pair in own.values()),
+            places=tuple(places[text] for text in own),
+            kinds=frozenset(pair.kind for pair in own.values()),
+        )
+        found.append(pair_matching)
+    beginnings, rests = zip(*(beginning_and_rest(document.text) for document in texts), strict=True)
+    return [*found, Matching(queries=beginnings, texts=rests, places=tuple(range(len(texts))))]
 
 
 def choose_views(
@@ -201,6 +211,7 @@ def choose_views(
     before = float(_cross_entropies(encoder, matched, loss.temperature, config).mean())
     items = [items_of(recipe) for recipe in recipes]
     step_tokens = [_tokens_of_a_step(one, brief) for one in items]
+    confidence = 1 - 0.1 / max(1, len(recipes) - 1)
     trials: list[Trial] = []
     usual: Values | None = None
     for recipe, one, tokens in zip(recipes, items, step_tokens, strict=True):
@@ -208,13 +219,14 @@ def choose_views(
         train_encoder(encoder, one, len(one), loss, brief, Budget(steps=steps), folder)
         after = _cross_entropies(encoder, matched, loss.temperature, config)
         usual = after if usual is None else usual
-        beside = paired_bootstrap(after, usual, confidence=1 - 0.05 / max(1, len(recipes) - 1))
+        beside = paired_bootstrap(after, usual, confidence=confidence)
         trial = Trial(
             preset=recipe.preset or "crop",
             pairs=recipe.pairs or 0.0,
             before=before,
             after=float(after.mean()),
             over_usual=(beside.value, beside.low, beside.high),
+            confidence=confidence,
         )
         trials.append(trial)
         on_trial(trial)

@@ -15,7 +15,7 @@ from llmagentos.config import Config
 from llmagentos.errors import InputError, LLMAgentOSError, TrainingError
 from llmagentos.pipeline._progress import silent
 from llmagentos.pipeline._screen import progress_bars
-from llmagentos.pipeline._start import absolute, encoder_name
+from llmagentos.pipeline._start import absolute, encoder_name, with_teacher_found
 from llmagentos.pipeline._train import train
 from llmagentos.training import joined_ranks
 
@@ -67,7 +67,7 @@ def train_on_ray(
         "inputs": list(map(absolute, inputs)),
         "out": str(out),
         "encoder": encoder_name(encoder),
-        "config": (config or Config()).to_toml(),
+        "config": with_teacher_found(config or Config()).to_toml(),
         "minutes": minutes,
         "steps": steps,
         "tasks": list(map(absolute, tasks)),

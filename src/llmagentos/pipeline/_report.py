@@ -4,13 +4,14 @@ import json
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from llmagentos.config import Config
 from llmagentos.evaluation import (
     Encodes,
     EvaluationReport,
@@ -42,7 +43,7 @@ class Story:
 
     encoder: str
     static: bool
-    text: Prepared
+    prepared: Prepared
     verdict: Verdict | None
     result: TrainingResult
     work: Path
@@ -84,7 +85,7 @@ def measure(
 
 def model_card(story: Story, report: EvaluationReport | None) -> ModelCard:
     """The README.md of the model folder."""
-    manifest, store = story.text.corpus.manifest, story.text.store
+    manifest, store = story.prepared.corpus.manifest, story.prepared.store
     is_new = story.encoder in ("static", "small")
     names = ", ".join(Path(one.path).name or one.path for one in manifest.inputs[:5]) or "a stream of texts"
     more = len(manifest.inputs) - 5
@@ -104,7 +105,7 @@ def model_card(story: Story, report: EvaluationReport | None) -> ModelCard:
                 drops=manifest.dropped,
             ),
         ),
-        recipe=story.text.config.to_toml(),
+        recipe=_without_paths(story.prepared.config).to_toml(),
         scores=() if report is None else tuple(_card_score(result) for result in report.results),
         limits=(
             _titles(story),
@@ -116,7 +117,7 @@ def model_card(story: Story, report: EvaluationReport | None) -> ModelCard:
             *((_why_not_kept(story),) if story.verdict and not story.verdict.kept else ()),
             *(
                 (f"Its first vectors of words came in part from {Path(teacher).name}.",)
-                if (teacher := story.text.config.encoder.teacher)
+                if (teacher := story.prepared.config.encoder.teacher)
                 else ()
             ),
             "It knows the language and the subjects of its training text; on others, measure before use.",
@@ -137,13 +138,13 @@ def _why_not_kept(story: Story) -> str:
 
 
 def _titles(story: Story) -> str:
-    if number := story.text.num_pairs.get("title"):
+    if number := story.prepared.num_pairs.get("title"):
         return (
             f"{number:,} titles were trained on beside their texts, so that finding a text by "
             "its title is what it was trained for."
         )
-    if story.text.titles_aside and (story.text.trials or story.verdict):
-        chose = "chose among kinds of views" if story.text.trials else "said whether to keep the model"
+    if story.prepared.titles_matched:
+        chose = "chose among kinds of views" if story.prepared.trials else "said whether to keep the model"
         return f"Titles were not trained on; those of texts kept aside {chose}."
     return "Titles were not used in training; the texts alone were."
 
@@ -155,6 +156,13 @@ def _base_model(encoder: str) -> str:
         return "sentence-transformers/all-MiniLM-L6-v2"
     # A folder of this machine says nothing to others.
     return "" if os.path.isdir(os.path.expanduser(encoder)) else encoder
+
+
+def _without_paths(config: Config) -> Config:
+    """A folder of this machine says nothing to others."""
+    teacher = config.encoder.teacher
+    named = replace(config.encoder, teacher=None if teacher is None else Path(teacher).name)
+    return replace(config, encoder=named)
 
 
 def _card_score(result: TaskResult) -> CardScore:
@@ -183,7 +191,7 @@ def write_reports(
     was measured report.json and report.html.
     """
     (folder / "config.toml").write_text(_with_command(story), encoding="utf-8")
-    shutil.copy(story.text.corpus.path / "manifest.json", folder / "manifest.json")
+    shutil.copy(story.prepared.corpus.path / "manifest.json", folder / "manifest.json")
     shutil.copy(story.work / "heldout.jsonl", folder / "heldout.jsonl")
     shutil.copy(story.work / "run" / "metrics.jsonl", folder / "metrics.jsonl")
     shutil.copytree(story.work / "run" / "tensorboard", folder / "tensorboard")
@@ -193,7 +201,7 @@ def write_reports(
     on_progress(Update(stage="report", done=0, total=1, note="map and neighbours"))
     facts = _facts(story)
     shown: dict[str, Any] = {}
-    if (task := story.text.task) is not None:
+    if (task := story.prepared.task) is not None:
         facts |= _geometry(before, after, task)
         texts = list(task.documents[:_MAPPED_TEXTS])
         shown = {
@@ -214,38 +222,39 @@ def write_reports(
 
 def _with_command(story: Story) -> str:
     """The configuration, and what the command line said beside it."""
+    num_entries = story.prepared.store.tokenizer.get_vocab_size()
     lines = [
-        f"encoder {story.encoder}, {story.result.steps} steps, {story.text.store.tokenizer.get_vocab_size()} "
+        f"encoder {story.encoder}, {story.result.steps} steps, {num_entries} "
         "entries in the tokenizer, learned from:",
-        *(json.dumps(one.path, ensure_ascii=False) for one in story.text.corpus.manifest.inputs),
+        *(json.dumps(one.path, ensure_ascii=False) for one in story.prepared.corpus.manifest.inputs),
         f"in the same way: llmagentos train INPUT... --encoder {story.encoder} --steps {story.result.steps} "
         "--config config.toml",
     ]
-    return "".join(f"# {line}\n" for line in lines) + "\n" + story.text.config.to_toml()
+    return "".join(f"# {line}\n" for line in lines) + "\n" + story.prepared.config.to_toml()
 
 
 def _facts(story: Story) -> dict[str, object]:
-    manifest, training = story.text.corpus.manifest, story.text.config.training
+    manifest, training = story.prepared.corpus.manifest, story.prepared.config.training
     return {
         "encoder": story.encoder,
         "texts for training": manifest.num_training,
         "texts held out": manifest.num_heldout,
-        "tokens": story.text.store.num_tokens,
+        "tokens": story.prepared.store.num_tokens,
         "left out": ", ".join(f"{count:,} {reason}" for reason, count in manifest.dropped.items())
         or "nothing",
-        "views": story.text.config.views.preset or "",
+        "views": story.prepared.config.views.preset or "",
         **(
-            {"pairs": ", ".join(f"{number:,} {kind}" for kind, number in story.text.num_pairs.items())}
-            if story.text.num_pairs
+            {"pairs": ", ".join(f"{number:,} {kind}" for kind, number in story.prepared.num_pairs.items())}
+            if story.prepared.num_pairs
             else {}
         ),
-        **({"why these views": "; ".join(map(str, story.text.trials))} if story.text.trials else {}),
+        **({"why these views": "; ".join(map(str, story.prepared.trials))} if story.prepared.trials else {}),
         **({"verdict": str(story.verdict)} if story.verdict else {}),
         "steps": story.result.steps,
         "epochs": round(story.result.epochs, 1),
         "texts a step": story.result.batch_size,
         "minutes of training": round(story.result.seconds / 60, 1),
-        "temperature": story.text.config.loss.temperature,
+        "temperature": story.prepared.config.loss.temperature,
         "learning rate": training.learning_rate,
         "seed": training.seed,
         "titles": _titles(story),

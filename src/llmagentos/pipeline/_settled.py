@@ -1,4 +1,4 @@
-"""What a run is, settled before any text is read: its encoder, and its settings with none left open."""
+"""What a run is, settled before any text is read: its encoder, and settings of training that suit it."""
 
 from dataclasses import asdict, dataclass, replace
 
@@ -6,7 +6,7 @@ from llmagentos.config import Config
 from llmagentos.encoder import Encoder, StaticEncoder, load_encoder
 from llmagentos.pipeline._progress import OnProgress, Update
 from llmagentos.pipeline._small import small_config, why_static
-from llmagentos.pipeline._start import check_adaptable, check_teacher, encoder_name
+from llmagentos.pipeline._start import check_adaptable, check_teacher, encoder_name, with_teacher_found
 from llmagentos.training import (
     Ranks,
     ResolvedTrainingConfig,
@@ -18,13 +18,14 @@ from llmagentos.training import (
 
 @dataclass(frozen=True, kw_only=True)
 class Settled:
-    """What does not change any more.
+    """What a run trains, and how.
 
     Attributes:
         encoder: "static", "small", or what `load_encoder` takes, a folder by its whole path.
         config: with the settings of training chosen for the encoder.
         training: the same settings.
-        pretrained: the encoder, where it is not trained from nothing; on the device of the run.
+        pretrained: the encoder, where it is not trained from nothing; on the device of the run, and trained
+            in place.
         transforms: whether what is trained in the end is a Transformer.
     """
 
@@ -51,7 +52,14 @@ class Settled:
 
 
 def settle(
-    encoder: str, config: Config, minutes: float, steps: int | None, ranks: Ranks, on_progress: OnProgress
+    encoder: str,
+    config: Config,
+    minutes: float,
+    steps: int | None,
+    ranks: Ranks,
+    on_progress: OnProgress,
+    *,
+    on_gpu: bool,
 ) -> Settled:
     """Choose what was left open, and refuse what cannot be.
 
@@ -62,20 +70,19 @@ def settle(
         steps: in place of minutes, or None.
         ranks: of the run.
         on_progress: told where the encoder becomes another.
+        on_gpu: whether the run began on a GPU, wherever it goes on.
 
     Raises:
         ConfigError: settings that do not go with the encoder or the machine.
         ModelError: an encoder or a teacher that cannot be loaded.
     """
     encoder = encoder_name(encoder)
-    if config.encoder.teacher is not None:
-        teacher = encoder_name(config.encoder.teacher)
-        config = replace(config, encoder=replace(config.encoder, teacher=teacher))
-    if encoder == "small" and (reason := why_static(minutes, steps, ranks.device)):
+    config = with_teacher_found(config)
+    if encoder == "small" and (reason := why_static(minutes, steps, on_gpu=on_gpu)):
         encoder = "static"
         on_progress(Update(stage="small", done=1, total=1, note=reason))
     if encoder == "small":
-        config = small_config(config, ranks.device)
+        config = small_config(config, on_gpu=on_gpu)
     elif encoder == "static":
         config = replace(config, encoder=config.encoder.resolved(grows=False))
     is_new = encoder in ("static", "small")

@@ -7,8 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-import torch
-
 from llmagentos.config import Config
 from llmagentos.encoder import StaticEncoder
 from llmagentos.loss import NTXentLoss
@@ -19,7 +17,7 @@ from llmagentos.views import PairedViews, Views
 # Of the time for training: on arXiv a table is as good as it gets after 8 to 10 minutes (benchmarks/LOG.md,
 # 2026-11-23), and a branch is worth nothing on a table that is still learning faster than itself.
 STATIC_SHARE: Final = 1 / 3
-# That time on a CPU. A GPU has seen so many texts within a minute or two.
+# As many as it sees in that time on two cores, about: whole epochs. A GPU needs a minute or two.
 _MOST_TEXTS_OF_TABLE: Final = 3_000_000
 
 # benchmarks/LOG.md, 2026-11-26: 12 minutes of a core gained a branch nothing. Where it does is not known;
@@ -33,7 +31,7 @@ _BRANCH: Final[dict[str, Any]] = {
     "max_tokens": 64,
     "checkpoint_steps": 100,
 }
-# benchmarks/LOG.md, 2026-11-27: of the recipes that were tried on an H100 the one that lost least.
+# benchmarks/LOG.md, 2026-11-27: of two recipes that were scored after minutes of an H100 the better one.
 _BRANCH_ON_A_GPU: Final[dict[str, Any]] = _BRANCH | {
     "batch_size": 2048,
     "learning_rate": 1.5e-4,
@@ -42,18 +40,18 @@ _BRANCH_ON_A_GPU: Final[dict[str, Any]] = _BRANCH | {
 }
 
 
-def why_static(minutes: float, steps: int | None, device: torch.device) -> str:
+def why_static(minutes: float, steps: int | None, *, on_gpu: bool) -> str:
     """Why a run had better stay with static; nothing where a branch may be worth its time.
 
     Args:
         minutes: of the whole run.
         steps: asked for in place of minutes; then it grows.
-        device: on which to train; on a GPU it grows.
+        on_gpu: whether the run began on one; there it grows.
 
     Returns:
         A sentence for a person, or "".
     """
-    if steps is not None or device.type != "cpu" or minutes > FEWEST_CPU_MINUTES:
+    if steps is not None or on_gpu or minutes > FEWEST_CPU_MINUTES:
         return ""
     return (
         "stays with static: in 12 minutes of a core a branch on top of it gained nothing, and "
@@ -61,12 +59,12 @@ def why_static(minutes: float, steps: int | None, device: torch.device) -> str:
     )
 
 
-def small_config(config: Config, device: torch.device) -> Config:
+def small_config(config: Config, *, on_gpu: bool) -> Config:
     """The settings with those that are open chosen for a branch.
 
     Args:
         config: as the user gave it; what was given stays.
-        device: on which to train.
+        on_gpu: whether the run began on one.
 
     Returns:
         The same with a training and views that suit it.
@@ -77,7 +75,7 @@ def small_config(config: Config, device: torch.device) -> Config:
     encoder = config.encoder.resolved(grows=True)
     assert encoder.dimension is not None
     encoder.check_heads(encoder.dimension)
-    branch = _BRANCH if device.type == "cpu" else _BRANCH_ON_A_GPU
+    branch = _BRANCH_ON_A_GPU if on_gpu else _BRANCH
     still_open = {name: value for name, value in branch.items() if getattr(config.training, name) is None}
     views = replace(config.views, preset=config.views.preset or "crop")
     return replace(config, encoder=encoder, training=replace(config.training, **still_open), views=views)

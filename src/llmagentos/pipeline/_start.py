@@ -2,6 +2,7 @@
 
 import io
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -194,3 +195,10 @@ def encoder_name(name: str) -> str:
     """A folder by its whole path, anything else as it is; `static`, `small` and `minilm` are no folders."""
     is_folder = name not in ("static", "small", "minilm") and Path(os.path.expanduser(name)).is_dir()
     return absolute(name) if is_folder else name
+
+
+def with_teacher_found(config: Config) -> Config:
+    """The configuration with a teacher that is a folder by its whole path."""
+    teacher = config.encoder.teacher
+    found = None if teacher is None else encoder_name(teacher)
+    return replace(config, encoder=replace(config.encoder, teacher=found))

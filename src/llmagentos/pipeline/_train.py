@@ -96,7 +96,9 @@ def train(
         workspace(out, resume=resume, resumable=resumable) as work,
         memory_for("the run", advice=advice),
     ):
-        run = settle(encoder, config or Config(), minutes or _USUAL_MINUTES, steps, ranks, on_progress)
+        on_gpu = decided(work, "on a GPU", ranks.device.type != "cpu")
+        time_or_steps = minutes or _USUAL_MINUTES, steps
+        run = settle(encoder, config or Config(), *time_or_steps, ranks, on_progress, on_gpu=on_gpu)
         fewest = _FEWEST_MINUTES_TO_PROBE if run.transforms else _FEWEST_MINUTES_TO_PROBE_STATIC
         is_long = minutes is None or minutes >= fewest
         keeps_aside = decided(work, "texts kept aside", is_long and not run.adapts)
@@ -105,26 +107,28 @@ def train(
             "inputs": _names(inputs),
             "--encoder": run.encoder,
             "texts kept aside": keeps_aside,
+            "on a GPU": on_gpu,
         }
         remember_settings(work, {**started_with, **_kept(run.config).sections()})
 
-        text = prepare(inputs, run, work, ranks.device, on_progress, keeps_aside=keeps_aside)
-        config, model, items = text.config, text.model, text.items
+        prepared = prepare(inputs, run, work, ranks.device, on_progress, keeps_aside=keeps_aside)
+        config, model, items = prepared.config, prepared.model, prepared.items
         loss = NTXentLoss(**asdict(config.loss))
+        guarding = 0.0 if steps else _seconds_to_guard(model, guards, on_progress)
 
         def deadline(model: Encoder) -> float | None:
-            return None if steps else _deadline(began, minutes, model, text.embedded, guards)
+            return None if steps else _deadline(began, minutes, model, prepared.embedded) - 2 * guarding
 
         if run.is_small:
             assert isinstance(model, StaticEncoder)
             ends = deadline(model)
             show = partial(_show_training, on_progress, "table", ends)
             train_table(model, items, loss, config, steps, ends, work, resume=resume, on_metrics=show)
-            model = starting_encoder(run.encoder, text.store, config, work).to(ranks.device)
+            model = starting_encoder(run.encoder, prepared.store, config, work).to(ranks.device)
         ends = deadline(model)
         recipe = {
             "encoder": run.encoder,
-            "corpus": text.corpus.manifest.fingerprint,
+            "corpus": prepared.corpus.manifest.fingerprint,
             "config": _kept(config).to_toml(),
         }
         slots = run.training.micro_batch_tokens
@@ -143,17 +147,17 @@ def train(
             ranks=ranks,
         )
         if run.training.shard and ranks.size > 1:  # what was trained is in parts, and the checkpoint is whole
-            model = starting_encoder(run.encoder, text.store, config, work).to(ranks.device)
+            model = starting_encoder(run.encoder, prepared.store, config, work).to(ranks.device)
             load_weights(result.checkpoint, model)
 
-        model, start, verdict = finished(model, run, text, work)
+        model, start, verdict = finished(model, run, prepared, work)
         after, before = (Remembering(EmbeddingModel(one)) for one in (model, start))
-        measured = [*([] if text.task is None else [text.task]), *guards]
+        measured = [*([] if prepared.task is None else [prepared.task]), *guards]
         report = measure(after, before, measured, on_progress) if measured else None
         story = Story(
             encoder=run.encoder,
             static=isinstance(model, StaticEncoder),
-            text=text,
+            prepared=prepared,
             verdict=verdict,
             result=result,
             work=work,
@@ -164,9 +168,9 @@ def train(
     return TrainedModel(
         path=out,
         report=report,
-        trials=text.trials,
+        trials=prepared.trials,
         verdict=verdict,
-        dropped=text.corpus.manifest.dropped,
+        dropped=prepared.corpus.manifest.dropped,
         result=result,
         seconds=time.monotonic() - began,
     )
@@ -215,20 +219,27 @@ def _deadline(
     minutes: float | None,
     model: Encoder,
     embedded: Sequence[Sequence[str]],
-    guards: Sequence[Task],
 ) -> float:
-    """When training has to end for the whole run to end in time."""
+    """When training has to end for the whole run to end in time, but for guards."""
     reserve = _REPORT_SECONDS
     for texts in embedded:
         sample = list(texts[:32])
         started = time.monotonic()
         EmbeddingModel(model).encode(sample)
         reserve += 2 * (time.monotonic() - started) * len(texts) / len(sample)
-    if guards:  # classifiers and floors take longer than vectors, and only doing it tells how long
-        started = time.monotonic()
-        evaluate(EmbeddingModel(model), guards)
-        reserve += 2 * (time.monotonic() - started)
     return began + _SHARE_OF_TIME * 60 * (minutes or _USUAL_MINUTES) - reserve
+
+
+def _seconds_to_guard(model: Encoder, guards: Sequence[Task], on_progress: OnProgress) -> float:
+    """How long guards take with one encoder; only trying tells, for classifiers and floors take longest."""
+    if not guards:
+        return 0.0
+    started = time.monotonic()
+    for done, guard in enumerate(guards):
+        on_progress(Update(stage="guards", done=done, total=len(guards), note=f"time for {guard.name}"))
+        evaluate(EmbeddingModel(model), [guard])
+    on_progress(Update(stage="guards", done=1, total=1))
+    return time.monotonic() - started
 
 
 def _show_training(on_progress: OnProgress, stage: str, deadline: float | None, row: Metrics) -> None:

@@ -33,7 +33,7 @@ _DIMENSIONS: Final = 300
 _MOST_TOKENS: Final = 20_000_000
 # Adding to all counts takes as long for a few as for many.
 _TOKENS_AT_ONCE: Final = 1_000_000
-_CHUNK: Final = 4_096
+_CHUNK: Final = 1_024
 
 
 class TokenSource(Protocol):
@@ -84,7 +84,7 @@ def cooccurrence_vectors(
         texts = np.repeat(np.arange(len(batch.lengths)), batch.lengths)
         together = [texts[distance:] == texts[:-distance] for distance in range(1, _WINDOW + 1)]
         left = np.concatenate([batch.tokens[: len(same)][same] for same in together])
-        right = np.concatenate([batch.tokens[-len(same) :][same] for same in together if len(same)])
+        right = np.concatenate([batch.tokens[len(texts) - len(same) :][same] for same in together])
         counts += coo_array((np.ones(left.size, np.float32), (left, right)), shape=shape).tocsr()
     vectors = np.zeros((vocabulary_size, min(dimension, vocabulary_size - 1)), np.float32)
     if counts.nnz == 0 or vectors.shape[1] < 1:
@@ -122,7 +122,7 @@ def scattered(source: TokenSource) -> Iterator[TokenBatch]:
         source: the texts.
 
     Yields:
-        Batches of up to 4,096 texts.
+        Batches of up to 1,024 texts.
     """
     total = source.num_documents
     step = max(1, int(total * 0.6180339887))
