@@ -83,7 +83,23 @@ def test_a_machine_that_is_busy_for_20_steps_is_no_measure_of_a_long_run(
         monkeypatch, store, folder, lambda step: 0.25 if step < 20 else 0.1, 200.5, config=config
     )
     seconds = (15 * 0.25 + 11 * 0.1) / 26  # 3% of the time are over after 31 steps, of which 5 are no measure
-    assert rows[-1].total_steps == 31 + int((200.5 - 6.1) / seconds)
+    first = 31 + int((200.5 - 6.1) / seconds)
+    assert {row.total_steps for row in rows if 31 <= row.step < first // 4} == {first}
+    # 20 steps take 5 s, and there is time for 1,955 more.
+    assert rows[-1].step == rows[-1].total_steps == pytest.approx(1975, abs=1)
+
+
+def test_a_machine_that_becomes_slow_ends_in_time(
+    monkeypatch: pytest.MonkeyPatch, store: TokenStore, folder: Path
+) -> None:
+    config = replace(CONFIG, batch_size=4, max_tokens=6, max_epochs=100)
+    rows = run_on_a_clock(
+        monkeypatch, store, folder, lambda step: 0.1 if step < 300 else 0.2, 100.5, config=config
+    )
+    # 300 steps take 30 s, and there is time for 352 more.
+    assert rows[-1].step == rows[-1].total_steps == pytest.approx(652, abs=2)
+    assert rows[-1].learning_rate < 0.01 * 2 / 652
+    assert max(row.total_steps for row in rows if row.step > 31) == pytest.approx(1005, abs=2)
 
 
 def test_the_warm_up_is_a_tenth_of_a_run_whose_steps_are_not_known_yet(
