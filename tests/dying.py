@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from contextlib import redirect_stderr
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from llmagentos.__main__ import main
 from llmagentos.config import Config
@@ -24,14 +25,7 @@ _context.set_forkserver_preload(["llmagentos.pipeline", "llmagentos.__main__", "
 
 
 def _train_until(
-    moment: tuple[str, float],
-    texts: Path,
-    out: Path,
-    encoder: str,
-    config: Config,
-    steps: int,
-    resume: bool,
-    constants: Mapping[str, float],
+    moment: tuple[str, float], constants: Mapping[str, float], texts: Path, out: Path, how: dict[str, Any]
 ) -> None:
     stage, done = moment
     for name, value in constants.items():
@@ -42,7 +36,7 @@ def _train_until(
         if update.stage == stage and update.done >= done:
             os.kill(os.getpid(), signal.SIGKILL)  # no chance to clean up
 
-    train([texts], out, encoder=encoder, config=config, steps=steps, resume=resume, on_progress=watch)
+    train([texts], out, on_progress=watch, **how)
 
 
 def killed_at(
@@ -57,7 +51,8 @@ def killed_at(
     constants: Mapping[str, float] | None = None,
 ) -> None:
     """Train, with other values of constants, and be killed when a stage has told that it has done so much."""
-    arguments = (moment, texts, out, encoder, config, steps, resume, constants or {})
+    how = {"encoder": encoder, "config": config, "steps": steps, "resume": resume}
+    arguments = (moment, constants or {}, texts, out, how)
     process = _context.Process(target=_train_until, args=arguments)
     process.start()
     process.join()

@@ -18,6 +18,8 @@ from llmagentos.views import ViewBatch, Views
 
 from .small import CONFIG, VIEWS, static, train
 
+LONG = replace(CONFIG, batch_size=4, max_tokens=6, max_epochs=100)
+
 
 def run_on_a_clock(
     monkeypatch: pytest.MonkeyPatch,
@@ -78,9 +80,8 @@ def test_a_deadline_becomes_a_number_of_steps(
 def test_a_machine_that_is_busy_for_20_steps_is_no_measure_of_a_long_run(
     monkeypatch: pytest.MonkeyPatch, store: TokenStore, folder: Path
 ) -> None:
-    config = replace(CONFIG, batch_size=4, max_tokens=6, max_epochs=100)
     rows = run_on_a_clock(
-        monkeypatch, store, folder, lambda step: 0.25 if step < 20 else 0.1, 200.5, config=config
+        monkeypatch, store, folder, lambda step: 0.25 if step < 20 else 0.1, 200.5, config=LONG
     )
     seconds = (15 * 0.25 + 11 * 0.1) / 26  # 3% of the time are over after 31 steps, of which 5 are no measure
     first = 31 + int((200.5 - 6.1) / seconds)
@@ -92,9 +93,8 @@ def test_a_machine_that_is_busy_for_20_steps_is_no_measure_of_a_long_run(
 def test_a_machine_that_becomes_slow_ends_in_time(
     monkeypatch: pytest.MonkeyPatch, store: TokenStore, folder: Path
 ) -> None:
-    config = replace(CONFIG, batch_size=4, max_tokens=6, max_epochs=100)
     rows = run_on_a_clock(
-        monkeypatch, store, folder, lambda step: 0.1 if step < 300 else 0.2, 100.5, config=config
+        monkeypatch, store, folder, lambda step: 0.1 if step < 300 else 0.2, 100.5, config=LONG
     )
     # 300 steps take 30 s, and there is time for 352 more.
     assert rows[-1].step == rows[-1].total_steps == pytest.approx(652, abs=2)
@@ -106,7 +106,7 @@ def test_the_warm_up_is_a_tenth_of_a_run_whose_steps_are_not_known_yet(
     monkeypatch: pytest.MonkeyPatch, store: TokenStore, folder: Path
 ) -> None:
     """100 epochs would be 2,500 steps; there is time for 40, and the first step is a slow one."""
-    config = replace(CONFIG, batch_size=4, max_tokens=6, max_epochs=100, warmup_steps=50)
+    config = replace(LONG, warmup_steps=50)
     rows = run_on_a_clock(monkeypatch, store, folder, lambda step: 1.0 if step else 9.0, 48.5, config=config)
     assert rows[-1].step == 40
     rates = [row.learning_rate / 0.01 for row in rows]
