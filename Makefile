@@ -7,6 +7,7 @@
 #   make bench-views [QUICK=1] [ONLY=x] measure the views beside other libraries, and what each teaches
 #   make bench-training [QUICK=1] [ONLY=x]  measure training beside sentence-transformers
 #   make bench-learning [QUICK=1] [ONLY=x]  measure what is learned, where word overlap alone does not win
+#                                       SEEDS=1: one seed of each unit in place of three, and the results say so
 #   make golden-compare REF=commit      training is bit for bit what it was at that commit
 #   make documents                      rewrite the parts of docs/ that the code already says
 #   make clean                          remove the environment and every cache
@@ -64,18 +65,20 @@ doctests: .venv/installed
 commands: .venv/installed
 	$(BIN)/python -m tools.check_documents
 
+BENCH_OPTIONS = $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(SEEDS),--seeds $(SEEDS))
+
 bench-path: .venv/installed
-	$(BIN)/python -m benchmarks.path $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+	$(BIN)/python -m benchmarks.path $(BENCH_OPTIONS)
 
 bench-views: export PIP_ARGS := $(PIP_ARGS)
 bench-views: .venv/installed
-	$(BIN)/python -m benchmarks.views $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+	$(BIN)/python -m benchmarks.views $(BENCH_OPTIONS)
 
 bench-training: .venv/installed
-	$(BIN)/python -m benchmarks.training $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+	$(BIN)/python -m benchmarks.training $(BENCH_OPTIONS)
 
 bench-learning: .venv/installed
-	$(BIN)/python -m benchmarks.learning $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+	$(BIN)/python -m benchmarks.learning $(BENCH_OPTIONS)
 
 golden-compare: .venv/installed
 	$(BIN)/python -m tools.golden_compare $(REF)

@@ -192,6 +192,7 @@ class Suite:
         """Measure what is not cached, print one JSON line a figure, and write the results."""
         parser = argparse.ArgumentParser(prog=f"benchmarks.{self.name}")
         parser.add_argument("--only", metavar="NAME", help="one unit or figure")
+        parser.add_argument("--seeds", metavar="N", type=int, help="the first N of each unit's seeds")
         parser.add_argument("--quick", action="store_true", help="one seed of a smaller configuration")
         parser.add_argument("--measure", nargs=3, metavar=("UNIT", "SEED", "RESULT"), help=argparse.SUPPRESS)
         options = parser.parse_args(arguments)
@@ -208,7 +209,7 @@ class Suite:
             chosen = [unit for unit in chosen if unit.in_quick]
         failed = False
         for unit in chosen:
-            for record in self._figures(unit, options.quick):
+            for record in self._figures(unit, options.quick, options.seeds):
                 line = {key: record[key] for key in ("name", "value", "unit", "bar", "holds", "seeds")}
                 line |= {key: record[key] for key in ("quick", "error") if record.get(key)}
                 print(json.dumps(line, ensure_ascii=False), flush=True)
@@ -219,7 +220,7 @@ class Suite:
         if failed:  # a bar that does not hold is a result; a figure that could not be measured is a failure
             sys.exit(1)
 
-    def _figures(self, unit: Unit, quick: bool) -> Iterable[Record]:
+    def _figures(self, unit: Unit, quick: bool, most_seeds: int | None = None) -> Iterable[Record]:
         """The records of one unit; if a seed fails, every figure of the unit says why and has no value."""
         about: Record = {"measured_by": unit.name, "quick": quick, "configuration": unit.settings(quick)}
         if unit.unavailable is not None:
@@ -230,7 +231,7 @@ class Suite:
         try:
             about["code"] = code_hash(self.file, unit.name, set(self.units) - {unit.name})
             about["data"] = {name: data_hash(name) for name in unit.data}
-            for seed in unit.seeds[:1] if quick else unit.seeds:
+            for seed in unit.seeds[: 1 if quick else most_seeds]:
                 outcomes[seed] = self._outcome(unit, seed, quick, about)
         except (OSError, RuntimeError) as error:
             yield from (figure.unmeasured() | about | {"error": str(error)} for figure in unit.figures)

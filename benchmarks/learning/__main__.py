@@ -7,6 +7,7 @@ bootstrap interval over items is among the details, as `NAME low` and `NAME high
 
 import shutil
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks._figures import Configuration, Figure, Suite
@@ -250,6 +251,25 @@ def peers_minilm(seed: int, configuration: Configuration, folder: Path) -> dict[
 
 
 @suite.unit(
+    figures=_peer_figures("model2vec"),
+    data=[*ARXIV, STSB["report"]],
+    configuration={},
+    seeds=(0,),  # nothing is random
+    in_quick=False,
+    unavailable=None
+    if find_spec("model2vec")
+    else "run: .venv/bin/pip install --no-deps model2vec skeletoken",
+)
+def peer_model2vec(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """model2vec's distillation of all-MiniLM-L6-v2, with the words of the abstracts."""
+    from benchmarks.learning._peers import model2vec
+    from benchmarks.learning._runs import of_peer
+    from benchmarks.learning._suite import arxiv
+
+    return of_peer("model2vec", model2vec([row["text"] for row in arxiv().training]), PEER_TASKS)
+
+
+@suite.unit(
     figures=_trained_figures(
         "static-irc", {"irc": 22.0}, {("irc", "bm25"): 0.0, ("irc", "tfidf"): 0.0}, 10.0
     ),
@@ -327,8 +347,26 @@ def minilm_metatool(seed: int, configuration: Configuration, folder: Path) -> di
 CHINESE_GAPS: Gaps = {(task, floor): 0.0 for task in STS_ZH for floor in ("characters", "jaccard")}
 
 
+CHINESE_FIGURES = [
+    *_trained_figures("static-chinese", {"stsb-zh": 77.0, "lcqmc": 55.0}, CHINESE_GAPS, 10.0),
+    *(
+        Figure(
+            f"learning-static-chinese-{task}-apart-from-{floor}",
+            unit=f"{UNITS[task]}, from the upper end of the 95% interval of {floor} to the model's lower end",
+            at_least=0.0,
+        )
+        for task, floor in CHINESE_GAPS
+    ),
+    Figure(
+        "learning-static-chinese-forms",
+        unit="least cosine of a sentence of STS-B zh with its traditional, full- and half-width forms",
+        at_least=0.95,
+    ),
+]
+
+
 @suite.unit(
-    figures=_trained_figures("static-chinese", {"stsb-zh": 77.0, "lcqmc": 55.0}, CHINESE_GAPS, 10.0),
+    figures=CHINESE_FIGURES,
     data=[*CHINESE, *STS_ZH.values()],
     configuration=TEN,
     quick={"minutes": 1.0},
@@ -352,6 +390,43 @@ def minilm_chinese(seed: int, configuration: Configuration, folder: Path) -> dic
 
     options = _options(seed, configuration, "--encoder", "minilm", "--adapt-vocabulary")
     return on_chinese("minilm-chinese", folder, [*STS_ZH, "stsb"], {"stsb": ["minilm"]}, options)
+
+
+def _small_figures(name: str, task: str) -> list[Figure]:
+    return _trained_figures(name, {}, {(task, "static"): 0.0, ("stsb", "static"): 0.0}, 21.0)
+
+
+# A run of 20 minutes stays with static of itself, so a little more.
+JUST_OVER_TWENTY: Configuration = {"minutes": 20.1}
+
+
+@suite.unit(
+    figures=_small_figures("small-arxiv", "arxiv-title"),
+    data=[*ARXIV, STSB["report"]],
+    configuration=JUST_OVER_TWENTY,
+    in_quick=False,
+)
+def small_arxiv(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """`small` beside `static`, both 20 minutes on papers."""
+    from benchmarks.learning._runs import small_beside_static
+    from benchmarks.learning._suite import arxiv
+
+    options = _options(seed, configuration)
+    return small_beside_static("small-arxiv", folder, arxiv(), "arxiv-title", options)
+
+
+@suite.unit(
+    figures=_small_figures("small-irc", "irc"),
+    data=[*IRC, STSB["report"]],
+    configuration=JUST_OVER_TWENTY,
+    in_quick=False,
+)
+def small_irc(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
+    """The same on chat."""
+    from benchmarks.learning._runs import small_beside_static
+    from benchmarks.learning._suite import irc
+
+    return small_beside_static("small-irc", folder, irc(), "irc", _options(seed, configuration))
 
 
 @suite.unit(

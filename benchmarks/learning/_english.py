@@ -6,6 +6,7 @@ from pathlib import Path
 from benchmarks._tasks import sts
 from benchmarks._texts import read_rows
 from benchmarks.learning._near import near_duplicates
+from benchmarks.learning._runs import transformer_kept
 from benchmarks.learning._split import Row, Task, write_rows
 from benchmarks.learning._suite import ARXIV, OTHER_PAPERS, STSB, TECHDOCS, arxiv, intents, irc, metatool
 from benchmarks.learning._trained import trained
@@ -27,7 +28,7 @@ def on_english(name: str, folder: Path, asked: Sequence[str], options: Sequence[
         tasks |= split.tasks["report"]
     rows = write_rows(english_rows(), folder / "english.jsonl")
     found = trained(name, folder, [rows], {one: tasks[one] for one in asked}, {}, {}, *options)
-    return found | {"a Transformer is kept": float((folder / "model" / "config.json").exists())}
+    return found | transformer_kept(folder / "model")
 
 
 def english_rows() -> list[Row]:

@@ -7,6 +7,7 @@ from statistics import fmean
 from benchmarks._command import train
 from benchmarks._tasks import sts
 from benchmarks.learning._floors import chinese_texts, jaccard_floor
+from benchmarks.learning._forms import least_cosine_of_forms
 from benchmarks.learning._kept import minilm
 from benchmarks.learning._methods import Bm25, of_model, of_words
 from benchmarks.learning._score import Scored, score, svm_floor
@@ -14,7 +15,7 @@ from benchmarks.learning._split import LabelledTask, Split, Task, write_rows
 from benchmarks.learning._suite import CHINESE, STSB, TECHDOCS, arxiv, intents, irc, metatool, sentences
 from benchmarks.learning._trained import Others, by, named_task, trained
 from llmagentos import EmbeddingModel
-from llmagentos.evaluation import Encodes
+from llmagentos.evaluation import Encodes, STSTask
 
 Against = Mapping[str, Sequence[str]]
 """By task, the names of what it is compared with."""
@@ -81,7 +82,28 @@ def on_chinese(
         "jaccard": jaccard_floor,
         "minilm": as_it_is(),
     }
-    return trained(name, folder, CHINESE, tasks, others, against, *options)
+    found = trained(name, folder, CHINESE, tasks, others, against, *options)
+    model, task = EmbeddingModel.load(folder / "model"), tasks["stsb-zh"]
+    assert isinstance(task, STSTask)
+    return found | {f"learning-{name}-forms": least_cosine_of_forms(model, [*task.left, *task.right])}
+
+
+def small_beside_static(
+    name: str, folder: Path, split: Split, asked: str, options: Sequence[str]
+) -> dict[str, float]:
+    """`small` and `static` on the same text for as long, on the corpus's own retrieval task and on STS-B."""
+    tasks: dict[str, Task] = {asked: split.tasks["report"][asked], "stsb": sts(STSB["report"])}
+    rows = write_rows(split.training, folder / "rows.jsonl")
+    train([rows], folder / "static", *options)
+    static = by(of_model(EmbeddingModel.load(folder / "static"), "static"))
+    against = {task: ["static"] for task in tasks}
+    found = trained(name, folder, [rows], tasks, {"static": static}, against, *options, "--encoder", "small")
+    return found | transformer_kept(folder / "model")
+
+
+def transformer_kept(folder: Path) -> dict[str, float]:
+    """Whether the model of a run of `small` is more than its table."""
+    return {"a Transformer is kept": float((folder / "config.json").exists())}
 
 
 def of_peer(name: str, model: Encodes, asked: Sequence[str]) -> dict[str, float]:

@@ -40,8 +40,8 @@ def trained(
         options: of `llmagentos train`.
 
     Returns:
-        The figures with their intervals, the minutes of the whole command, and as details the scores of the
-        others and how far the run came.
+        The figures with their intervals, by how much the intervals are apart from the others', the minutes of
+        the whole command, and as details the scores of the others and how far the run came.
     """
     from llmagentos import EmbeddingModel
 
@@ -55,6 +55,9 @@ def trained(
         for task, one in measure(wanted).items():
             found[f"{task}, {label}"] = one.value
             found |= with_interval(f"learning-{name}-{task}-over-{label}", own[task].over(one))
+            # Above 0 where the two 95% intervals do not overlap, which is harder than a difference above 0.
+            apart = own[task].interval().low - one.interval().high
+            found[f"learning-{name}-{task}-apart-from-{label}"] = 100 * apart
     return found
 
 

@@ -163,6 +163,12 @@ def test_quick_is_one_seed_of_the_smaller_configuration_and_says_so(bench: Bench
     assert not (bench.folder / "results" / "sample.json").exists()
 
 
+def test_fewer_seeds_than_a_unit_has_are_said_and_kept_for_all_of_them(bench: Bench) -> None:
+    line = bench.run("--seeds", "2", "--only", "growth")[0]
+    assert line["seeds"] == [0, 1] and bench.calls == 2
+    assert len(bench.run("--only", "growth")[0]["seeds"]) == 3 and bench.calls == 3
+
+
 def test_a_quick_run_leaves_out_what_takes_too_long_unless_it_is_asked_for(bench: Bench) -> None:
     assert [line["name"] for line in bench.run("--quick")] == ["growth", "waste"]
     assert [line["name"] for line in bench.run("--quick", "--only", "steady")] == ["steady"]

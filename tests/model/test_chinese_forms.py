@@ -7,20 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 import zstandard
-from opencc import OpenCC
 from sentence_transformers import SentenceTransformer
 
+from benchmarks.learning._forms import forms
 from llmagentos.corpus import Document
 from llmagentos.encoder import StaticEncoder
 from llmagentos.model import export_model
 from llmagentos.tokens import TokensConfig, train_tokenizer
 
 DATA = Path(__file__).parents[3] / "shared" / "data" / "corpus" / "zh_modern" / "modern-60k.jsonl.zst"
-_WIDE = {chr(code): chr(code + 0xFEE0) for code in range(0x21, 0x7F)}
-WIDTHS = {
-    "full": str.maketrans(_WIDE | {" ": "\u3000"}),
-    "half": str.maketrans({wide: narrow for narrow, wide in _WIDE.items()} | {"。": "｡"}),
-}
 
 
 def test_forms_of_one_text_have_one_vector(tmp_path: Path) -> None:
@@ -37,8 +32,6 @@ def test_forms_of_one_text_have_one_vector(tmp_path: Path) -> None:
     folder = export_model(StaticEncoder(tokenizer, dimension=256), tmp_path / "model", card="")
     model = SentenceTransformer(str(folder), device="cpu")
     vectors = model.encode(asked)
-    forms = {standard: list(map(OpenCC(standard).convert, asked)) for standard in ("s2t", "s2tw", "s2hk")}
-    forms |= {name: [text.translate(table) for text in asked] for name, table in WIDTHS.items()}
-    for name, others in forms.items():
+    for name, others in forms(asked).items():
         cosines = (vectors * model.encode(others)).sum(axis=1)
         assert cosines.mean() >= 0.999 and cosines.min() >= 0.95, (name, np.sort(cosines)[:5])
