@@ -106,10 +106,11 @@ def test_a_configuration_that_cannot_be_read(refused: Callable[..., str], tmp_pa
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["--minutes", "0"], "minutes must be a number > 0, got 0"),
-        (["--minutes", "-1"], "minutes must be a number > 0, got -1"),
-        (["--minutes", "nan"], "minutes must be a number > 0, got nan"),
-        (["--minutes", "inf"], "minutes must be a number > 0, got inf"),
+        (["--minutes", "0"], "minutes must be > 0 and at most 1,000,000, got 0"),
+        (["--minutes", "-1"], "minutes must be > 0 and at most 1,000,000, got -1"),
+        (["--minutes", "nan"], "minutes must be > 0 and at most 1,000,000, got nan"),
+        (["--minutes", "inf"], "minutes must be > 0 and at most 1,000,000, got inf"),
+        (["--minutes", "1e308"], "minutes must be > 0 and at most 1,000,000, got 1e+308"),
         (["--steps", "0"], "steps must be > 0, got 0"),
         (["--steps", "-5"], "steps must be > 0, got -5"),
         (["--steps", "5", "--minutes", "1"], "give minutes or steps, not both"),

@@ -1,7 +1,8 @@
 """What is learned, measured where word overlap alone does not win (`make bench-learning`).
 
 The suite is made from ../shared/data by `_suite.py`; everything here reports, and nothing is chosen by it
-(`python -m benchmarks.learning.choose` shows the halves to choose on). Scores are x 100. A score's 95%
+(`python -m benchmarks.learning.choose` shows the halves to choose on). QUICK=1 has the floors without
+all-MiniLM-L6-v2, and a minute of `static` on papers, on chat and on Chinese text. Scores are x 100. A score's 95%
 bootstrap interval over items is among the details, as `NAME low` and `NAME high`.
 """
 
@@ -144,7 +145,7 @@ ARXIV_GAPS: Gaps = {
     figures=_trained_figures("static-arxiv", ARXIV_SCORES, ARXIV_GAPS, 10.0),
     data=[*ARXIV, STSB["report"]],
     configuration=TEN,
-    quick={"minutes": 1.0},
+    in_quick=False,
 )
 def static_arxiv(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """`static` from nothing on abstracts alone, beside the floors on the same candidates."""
@@ -181,6 +182,7 @@ ADAPTED_GAPS: Gaps = {
     figures=_trained_figures("minilm-arxiv-titles", {}, ADAPTED_GAPS, 20.0),
     data=[*ARXIV, STSB["report"], *INTENT_FILES],
     configuration=TWENTY,
+    in_quick=False,
 )
 def minilm_arxiv_titles(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """all-MiniLM-L6-v2 adapted to arXiv as is the default; the intents and STS-B are guards."""
@@ -196,6 +198,7 @@ def minilm_arxiv_titles(seed: int, configuration: Configuration, folder: Path) -
     figures=_trained_figures("minilm-arxiv", {}, ADAPTED_GAPS, 20.0),
     data=[*ARXIV, STSB["report"], *INTENT_FILES],
     configuration=TWENTY,
+    in_quick=False,
 )
 def minilm_arxiv(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """The same on abstracts alone."""
@@ -288,6 +291,7 @@ def static_irc(seed: int, configuration: Configuration, folder: Path) -> dict[st
     figures=_trained_figures("minilm-irc", {"irc": 28.0}, {("irc", "minilm"): 0.0}, 20.0),
     data=IRC,
     configuration=TWENTY,
+    in_quick=False,
 )
 def minilm_irc(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """all-MiniLM-L6-v2 adapted to the same text."""
@@ -306,7 +310,7 @@ TECHNICAL_GAPS: Gaps = {
     figures=_trained_figures("static-technical", {}, TECHNICAL_GAPS, 10.0),
     data=[*TECHDOCS, *IRC, *INTENT_FILES],
     configuration=TEN,
-    quick={"minutes": 1.0},
+    in_quick=False,
 )
 def static_technical(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """`static` from nothing on technical documents and Ubuntu's chat, on requests of other kinds."""
@@ -322,7 +326,7 @@ def static_technical(seed: int, configuration: Configuration, folder: Path) -> d
     ),
     data=[*TECHDOCS, *IRC, METATOOL],
     configuration=TEN,
-    quick={"minutes": 1.0},
+    in_quick=False,
 )
 def static_metatool(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """`static` from nothing on the same text, the tools and a quarter of the requests."""
@@ -335,6 +339,7 @@ def static_metatool(seed: int, configuration: Configuration, folder: Path) -> di
     figures=_trained_figures("minilm-metatool", {"metatool": 72.0}, {("metatool", "minilm"): 0.0}, 20.0),
     data=[METATOOL],
     configuration=TWENTY,
+    in_quick=False,
 )
 def minilm_metatool(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """all-MiniLM-L6-v2 adapted to the tools and a quarter of the requests."""
@@ -383,6 +388,7 @@ def static_chinese(seed: int, configuration: Configuration, folder: Path) -> dic
     figures=_trained_figures("minilm-chinese", {"stsb-zh": 70.0}, {("stsb", "minilm"): -2.0}, 20.0),
     data=[*CHINESE, *STS_ZH.values(), STSB["report"]],
     configuration=TWENTY,
+    in_quick=False,
 )
 def minilm_chinese(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """all-MiniLM-L6-v2 given Chinese words; STS-B in English is the guard."""

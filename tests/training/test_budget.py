@@ -102,6 +102,16 @@ def test_a_machine_that_becomes_slow_ends_in_time(
     assert max(row.total_steps for row in rows if row.step > 31) == pytest.approx(1005, abs=2)
 
 
+def test_a_correction_after_few_steps_goes_by_those_before_too(
+    monkeypatch: pytest.MonkeyPatch, store: TokenStore, folder: Path
+) -> None:
+    """Every fourth step takes five times as long; the last correction comes after three or four steps."""
+    rows = run_on_a_clock(
+        monkeypatch, store, folder, lambda step: 5.0 if step % 4 == 3 else 1.0, 80.5, config=LONG
+    )
+    assert rows[-1].step == rows[-1].total_steps == pytest.approx(40, abs=1)
+
+
 def test_the_warm_up_is_a_tenth_of_a_run_whose_steps_are_not_known_yet(
     monkeypatch: pytest.MonkeyPatch, store: TokenStore, folder: Path
 ) -> None:

@@ -1,7 +1,7 @@
 """What a run has before it trains: a corpus, its tokens, pairs, and the trials that chose its views."""
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -127,12 +127,12 @@ def prepare(
     limit = _MEASURED_TEXTS_TRANSFORMER if run.transforms else _MEASURED_TEXTS
     aside = texts_aside(corpus, pretrained=run.pretrained is not None) if keeps_aside else []
     matched = matchings(aside, structural_pairs(corpus.training())) if aside else []
-    store = tokens_of(corpus, run.pretrained, aside, work / "store", run.config, on_progress)
+    untrainable = {document.text for document in aside}
+    store = tokens_of(corpus, run.pretrained, untrainable, work / "store", run.config, on_progress)
     asked = run.config.views
     preset = asked.preset or usual_preset(transforms=run.transforms and not run.adapts)
     related = related_words_for(replace(asked, preset=preset).resolved(), store, work)
     model = starting_encoder(run.begins_as, store, run.config, work, run.pretrained).to(device)
-    untrainable = {document.text for document in aside}
     pairs = find_pairs(corpus, store, run.config, work, on_progress, aside=untrainable)
     share = share_of(pairs, asked)
     recipes = candidates(asked, share, transforms=run.transforms, mean_tokens=store.num_tokens / len(store))
@@ -200,12 +200,12 @@ def texts_aside(corpus: Corpus, *, pretrained: bool) -> list[Document]:
 def tokens_of(
     corpus: Corpus,
     pretrained: Encoder | None,
-    probed: Sequence[Document],
+    aside: Collection[str],
     folder: Path,
     config: Config,
     on_progress: OnProgress,
 ) -> TokenStore:
-    """The training texts of a run as tokens in `folder`, but for the texts that are probed with.
+    """The training texts of a run as tokens in `folder`, but for those that are kept aside.
 
     Raises:
         InputError: all texts have the same group.
@@ -223,7 +223,6 @@ def tokens_of(
         )
     else:
         tokenizer = pretrained.tokenizer
-    aside = {document.text for document in probed}
 
     def show(progress: StoreProgress) -> None:
         note = f"{progress.num_tokens:,} tokens"
@@ -233,8 +232,8 @@ def tokens_of(
     store = build_store(texts, tokenizer, folder, protect=config.tokens.protect, on_progress=show)
     if store.groups[0] != 0 and (store.groups == store.groups[0]).all():
         raise InputError(
-            f"all {len(store):,} texts have the same group, so none is a negative of another and nothing can "
-            "be learned; leave the field group out, or give each session its own"
+            f"all {len(store):,} texts are of one group, or passages of one text, so none is a negative of "
+            "another and nothing can be learned; give more texts, or each session a group of its own"
         )
     return store
 

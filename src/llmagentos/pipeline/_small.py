@@ -10,7 +10,7 @@ from typing import Any, Final
 from llmagentos.config import Config
 from llmagentos.encoder import StaticEncoder
 from llmagentos.loss import NTXentLoss
-from llmagentos.pipeline._start import STATIC_FOLDER
+from llmagentos.pipeline._start import STATIC_FOLDER, STATIC_RUN
 from llmagentos.training import Budget, Metrics, TrainingConfig, interpolate, train_encoder
 from llmagentos.views import PairedViews, Views
 
@@ -123,7 +123,7 @@ def train_table(
         loss,
         training,
         Budget(steps=steps, deadline=deadline),
-        work / "static-run",
+        work / STATIC_RUN,
         resume=resume,
         on_metrics=on_metrics,
     )

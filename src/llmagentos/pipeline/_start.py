@@ -18,6 +18,7 @@ from llmagentos.model import EmbeddingModel
 from llmagentos.tokens import TokenStore, check_extendable, cooccurrence_vectors
 
 STATIC_FOLDER: Final = "static"
+STATIC_RUN: Final = "static-run"
 _WORD_VECTORS_NAME: Final = "word-vectors.npy"
 # Of the squared length of a first vector. arXiv cs, 800 steps of 1,024, one seed, papers of 2019 (all, the
 # fifth with the least words in common, without the title's words): 93.9 / 84.5 / 30.1 with random directions
@@ -153,7 +154,10 @@ def check_teacher(name: str, config: Config) -> None:
             f"teacher must be left out for {name}, which has vectors of its own, got "
             f"{config.encoder.teacher}; a teacher is for static and small (encoder.teacher)"
         )
-    load_encoder(config.encoder.teacher)
+    try:
+        load_encoder(config.encoder.teacher)
+    except ModelError as error:
+        raise ModelError(f"teacher {config.encoder.teacher}: {error} (encoder.teacher)") from error
 
 
 def check_adaptable(name: str, encoder: Encoder | None, config: Config) -> None:

@@ -3,7 +3,6 @@
 inputs -> corpus -> tokens -> views -> encoder -> loss -> training -> model -> evaluation
 """
 
-import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, replace
@@ -41,9 +40,11 @@ _REPORT_SECONDS = 20.0
 _FEWEST_MINUTES_TO_PROBE = 5.0
 # ... of a static encoder ten seconds.
 _FEWEST_MINUTES_TO_PROBE_STATIC = 3.0
-# The number of steps is fixed early, and a machine that others share slows down later: two runs of ten
-# minutes took 10.3 and 10.8.
+# What comes after training is an estimate, and a machine that others share slows down on the way: two runs
+# of ten minutes took 10.3 and 10.8.
 _SHARE_OF_TIME = 0.94
+# A year and more; a number that the clock can add.
+_MOST_MINUTES = 1e6
 _USUAL_MINUTES = 10.0
 
 
@@ -68,8 +69,8 @@ def train(
         encoder: "static" (from nothing), "small" (static, and a Transformer that grows on it), "minilm", a
             Hugging Face id, or a model folder.
         config: settings of all stages.
-        minutes: wall time of everything; turned into a number of steps early on. A run on
-            little text ends earlier, after `training.max_epochs` epochs.
+        minutes: wall time of everything, at most a million; turned into a number of steps early on, which
+            is corrected on the way. A run on little text ends earlier, after `training.max_epochs` epochs.
         steps: number of steps, of `small` for each of its two stages; give this or `minutes`, or neither
             for ten minutes.
         tasks: guards, measured before and after training beside the held-out text; see `load_task`.
@@ -114,10 +115,12 @@ def train(
         prepared = prepare(inputs, run, work, ranks.device, on_progress, keeps_aside=keeps_aside)
         config, model, items = prepared.config, prepared.model, prepared.items
         loss = NTXentLoss(**asdict(config.loss))
-        guarding = 0.0 if steps else _seconds_to_guard(model, guards, on_progress)
 
-        def deadline(model: Encoder) -> float | None:
-            return None if steps else _deadline(began, minutes, model, prepared.embedded) - 2 * guarding
+        def deadline(model: Encoder, guards: Sequence[Task] = ()) -> float | None:
+            if steps:
+                return None
+            guarding = 2 * _seconds_to_guard(model, guards, on_progress)
+            return _deadline(began, minutes, model, prepared.embedded) - guarding
 
         if run.is_small:
             assert isinstance(model, StaticEncoder)
@@ -125,7 +128,7 @@ def train(
             show = partial(_show_training, on_progress, "table", ends)
             train_table(model, items, loss, config, steps, ends, work, resume=resume, on_metrics=show)
             model = starting_encoder(run.encoder, prepared.store, config, work).to(ranks.device)
-        ends = deadline(model)
+        ends = deadline(model, guards)
         recipe = {
             "encoder": run.encoder,
             "corpus": prepared.corpus.manifest.fingerprint,
@@ -208,8 +211,11 @@ def _names(inputs: object) -> list[str]:
 def _check_budget(minutes: float | None, steps: int | None) -> None:
     if minutes is not None and steps is not None:
         raise InputError("give minutes or steps, not both (--minutes, --steps)")
-    if minutes is not None and not (minutes > 0 and math.isfinite(minutes)):
-        raise InputError(f"minutes must be a number > 0, got {minutes:g}; 5 is a good start (--minutes)")
+    if minutes is not None and not 0 < minutes <= _MOST_MINUTES:
+        raise InputError(
+            f"minutes must be > 0 and at most {_MOST_MINUTES:,.0f}, got {minutes:g}; 5 is a good start "
+            "(--minutes)"
+        )
     if steps is not None and steps <= 0:
         raise InputError(f"steps must be > 0, got {steps}; 1000 is a good start (--steps)")
 

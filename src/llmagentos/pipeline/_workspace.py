@@ -21,6 +21,7 @@ from typing import Any
 
 from llmagentos.corpus import write_whole
 from llmagentos.errors import InputError, LostProcessError, OutOfMemoryError, OutputError, TrainingError
+from llmagentos.pipeline._start import STATIC_FOLDER, STATIC_RUN
 from llmagentos.training import difference, latest_checkpoint, plain
 
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -71,8 +72,7 @@ def workspace(out: Path, *, resume: bool, resumable: bool = True) -> Iterator[Pa
                 yield work
             except BaseException as error:
                 stopped = isinstance(error, KeyboardInterrupt | OutOfMemoryError | LostProcessError)
-                trained = latest_checkpoint(work / "run" / "checkpoints") is not None
-                kept = resumable and (trained or (stopped and _has_read_all(work)))
+                kept = resumable and (_has_trained(work) or (stopped and _has_read_all(work)))
                 if not kept and not resume:
                     shutil.rmtree(work, ignore_errors=True)
                 if (refusal := _refusal(error, out, work, kept=kept)) is not None:
@@ -111,6 +111,13 @@ def _locked(work: Path) -> Iterator[None]:
                 f"{work} is on a file system that cannot lock files ({error}); choose an --out on another"
             ) from error
         yield
+
+
+def _has_trained(work: Path) -> bool:
+    """Whether there is something of a training to go on from, of the table that `small` grows on as well."""
+    return (work / STATIC_FOLDER).exists() or any(
+        latest_checkpoint(work / run / "checkpoints") is not None for run in ("run", STATIC_RUN)
+    )
 
 
 def _has_read_all(work: Path) -> bool:

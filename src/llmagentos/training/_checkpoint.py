@@ -34,8 +34,8 @@ class RunState:
 
     Attributes:
         step: steps done.
-        total_steps: resolved once; the learning rate depends on it.
-        resolved: whether total_steps is final; false until a deadline has become a number of steps.
+        total_steps: the learning rate depends on it; a run that goes on corrects it no more.
+        resolved: whether it is a number to keep; false until a deadline has become a number of steps.
         num_threads: of PyTorch; sums depend on it in the last bit.
         num_ranks: processes; those of a run with another number have their own number of threads.
         batch_size: texts a step; fewer than were asked for where there are not as many.
