@@ -1,6 +1,7 @@
 """What the loss is given: settings in their ranges, and keys of any whole numbers."""
 
 import math
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,8 @@ def test_settings_out_of_their_range_are_refused_everywhere(name: str, value: fl
 
 @pytest.mark.parametrize(("temperature", "hardness"), [(0.005, 0.0), (0.05, 100.0), (1e6, 0.0)])
 def test_the_ends_of_the_ranges_are_allowed(temperature: float, hardness: float) -> None:
-    config = LossConfig(temperature=temperature, hardness=hardness)
-    loss = NTXentLoss(config.temperature, hardness=config.hardness)
+    config = LossConfig(temperature=temperature, hardness=hardness).resolved()
+    loss = NTXentLoss(**asdict(config))
     assert loss(*views(3)).isfinite()
 
 

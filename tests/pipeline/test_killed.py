@@ -122,7 +122,7 @@ def test_a_run_with_word_vectors_trials_and_a_verdict_goes_on_to_the_same_model(
     texts.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     config = replace(CONFIG, views=ViewsConfig())
     expected = train([texts], tmp_path / "whole", config=config, steps=STEPS)
-    assert len(expected.trials) == 3 and expected.verdict is not None
+    assert len(expected.trials) == 4 and expected.verdict is not None
     for stage, done in (("probe", 0), ("evaluation", 0)):
         out = tmp_path / f"killed at {stage}"
         killed_at((stage, done), texts, out, "static", config, STEPS, constants=ENOUGH)
@@ -159,8 +159,8 @@ def test_a_resumed_model_is_the_same_in_sentence_transformers(
 def test_a_run_that_cannot_go_on_keeps_what_it_found(texts: Path, tmp_path: Path) -> None:
     out, work = tmp_path / "model", tmp_path / "model.partial"
     _killed_at(("tokens", 0), texts, out, "static")  # the corpus is built, and there is no checkpoint yet
-    other = CONFIG.override(["loss.temperature=0.07"])
-    with pytest.raises(InputError, match=r"temperature was 0\.05 and is now 0\.07; go on with the same"):
+    other = CONFIG.override(["loss.hardness=1"])
+    with pytest.raises(InputError, match=r"hardness was 0\.0 and is now 1\.0; go on with the same"):
         train([texts], out, config=other, steps=STEPS, resume=True)
     assert (work / "corpus" / "manifest.json").exists()
 

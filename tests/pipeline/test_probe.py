@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
+from llmagentos.config import Config
 from llmagentos.corpus import Document, structural_pairs
 from llmagentos.encoder import TransformerEncoder
-from llmagentos.loss import NTXentLoss
+from llmagentos.loss import LossConfig
 from llmagentos.model import EmbeddingModel
 from llmagentos.pipeline import Trial, _preparing, _probe, _train, train
 from llmagentos.pipeline._preparing import texts_aside
@@ -46,10 +47,9 @@ def _choose(
     store = make_store(folder / "store", TEXTS, encoder.tokenizer)
     return choose_views(
         encoder,
-        candidates(ViewsConfig(), 0.0, transforms=True, mean_tokens=100),
-        lambda recipe: Views(store, recipe),
+        candidates(ViewsConfig(), LossConfig(), 0.0, transforms=True, mean_tokens=100),
+        lambda views: Views(store, views),
         matchings(texts, structural_pairs(texts)),
-        NTXentLoss(0.05),
         replace(CONFIG, max_tokens=max_tokens),
         folder / "probe",
         on_trial=lambda trial: None,
@@ -74,18 +74,22 @@ def test_the_encoder_is_as_it_was_and_the_best_is_first(encoder: TransformerEnco
 def test_before_is_the_cross_entropy_of_finding_the_own_text(
     encoder: TransformerEncoder, tmp_path: Path
 ) -> None:
+    """At the temperature at which it is least, of 12 between 0.02 and 0.3."""
     documents = _documents(make_texts(110)[80:])
     model = EmbeddingModel(encoder)
 
-    def cross_entropy(queries: list[str], texts: list[str]) -> float:
-        similarities = model.encode(queries).astype(np.float64) @ model.encode(texts).T / 0.05
+    def cross_entropy(queries: list[str], texts: list[str], temperature: float) -> float:
+        similarities = model.encode(queries).astype(np.float64) @ model.encode(texts).T / temperature
         return float(-np.log(np.exp(similarities.diagonal()) / np.exp(similarities).sum(1)).mean())
 
     titles, texts = ([getattr(one, name) for one in documents] for name in ("title", "text"))
     cuts = [len(text) // 5 for text in texts]
     beginnings = [text[:cut] for text, cut in zip(texts, cuts, strict=True)]
     rests = [text[cut:] for text, cut in zip(texts, cuts, strict=True)]
-    expected = (cross_entropy(titles, texts) + cross_entropy(beginnings, rests)) / 2
+    temperatures = [0.02 * 15 ** (step / 11) for step in range(12)]
+    expected = min(
+        (cross_entropy(titles, texts, t) + cross_entropy(beginnings, rests, t)) / 2 for t in temperatures
+    )
     assert _choose(encoder, tmp_path, documents)[0].before == pytest.approx(expected, rel=1e-4)
 
 
@@ -133,14 +137,33 @@ def test_few_pairs_are_not_matched() -> None:
 def test_what_the_user_settled_is_in_every_candidate(
     settled: dict[str, Any], share: float, number: int
 ) -> None:
-    found = candidates(ViewsConfig(**settled), share, transforms=True, mean_tokens=20)
-    assert len(found) == number == len({(one.preset, one.pairs) for one in found})
-    assert all(getattr(one, name) == value for one in found for name, value in settled.items())
+    found = candidates(ViewsConfig(**settled), LossConfig(), share, transforms=True, mean_tokens=20)
+    assert len(found) == number == len({(one.views.preset, one.views.pairs) for one in found})
+    assert all(getattr(one.views, name) == value for one in found for name, value in settled.items())
+    assert {one.loss.temperature for one in found} == {0.05}
+
+
+@pytest.mark.parametrize(
+    ("temperature", "pairs", "expected"),
+    [
+        (None, None, [(0.3, 0.05), (0.6, 0.05), (0.0, 0.05), (0.6, 0.1)]),
+        (0.05, None, [(0.3, 0.05), (0.6, 0.05), (0.0, 0.05)]),
+        (0.07, 0.2, [(0.2, 0.07)]),
+        (None, 0.2, [(0.2, 0.05), (0.2, 0.1)]),
+        (None, 0.0, [(0.0, 0.05)]),
+    ],
+)
+def test_pairs_of_short_texts_may_have_a_higher_temperature(
+    temperature: float | None, pairs: float | None, expected: list[tuple[float, float]]
+) -> None:
+    settings = ViewsConfig(pairs=pairs), LossConfig(temperature=temperature)
+    found = candidates(*settings, 0.3, transforms=False, mean_tokens=20)
+    assert [(one.views.pairs, one.loss.temperature) for one in found] == expected
 
 
 def test_on_long_texts_a_static_encoder_has_no_choice() -> None:
-    found = candidates(ViewsConfig(), 0.3, transforms=False, mean_tokens=200)
-    assert [one.pairs for one in found] == [0.3]
+    found = candidates(ViewsConfig(), LossConfig(), 0.3, transforms=False, mean_tokens=200)
+    assert [(one.views.pairs, one.loss.temperature) for one in found] == [(0.3, 0.05)]
 
 
 def test_the_texts_kept_aside_do_not_depend_on_the_order() -> None:
@@ -163,6 +186,18 @@ def test_a_share_of_the_texts_is_kept_aside(number: int, *, pretrained: bool, as
     texts = [Document(id=str(place), text=f"text {place}") for place in range(number)]
     corpus: Any = SimpleNamespace(num_training=number, training=lambda: iter(texts))
     assert len(texts_aside(corpus, pretrained=pretrained)) == aside
+
+
+def test_what_is_chosen_is_what_the_run_trains_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = Trial(
+        preset="crop", pairs=0.6, temperature=0.1, before=2.0, after=1.0, over_usual=(-1, -2, -0.5)
+    )
+    monkeypatch.setattr(_preparing, "choose_views", lambda *arguments, **options: [chosen])
+    monkeypatch.setattr(_preparing, "_FEWEST_TEXTS", 100)
+    trained = train(_documents(make_texts(300)), tmp_path / "model", steps=2)
+    config = Config.from_file(trained.path / "config.toml")
+    assert (config.views.pairs, config.loss.temperature) == (0.6, 0.1)
+    assert trained.report is not None and "temperature 0.1" in str(trained.trials[0])
 
 
 @pytest.mark.parametrize(("minutes", "tried"), [(4.9, False), (5.0, True), (None, True)])

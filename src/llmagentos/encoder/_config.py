@@ -33,7 +33,8 @@ class EncoderConfig:
     layers: Annotated[int, Field(ge=1, le=100, description="2 to 6 is usual")] = 2
     heads: Annotated[int, Field(ge=1, le=128, description="dimension / 64 is usual")] = 8
     teacher: Annotated[
-        str | None, Field(min_length=1, description="minilm, a Hugging Face id or a model folder; unset = none")
+        str | None,
+        Field(min_length=1, description="minilm, a Hugging Face id or a model folder; unset = none"),
     ] = None
     adapt_vocabulary: Annotated[bool, Field(description="true or false")] = False
 

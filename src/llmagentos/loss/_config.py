@@ -1,6 +1,7 @@
 """Settings of the loss stage, and the ranges in which it can compute."""
 
 import math
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import AfterValidator, ConfigDict, Field
@@ -13,13 +14,14 @@ from llmagentos.errors import ConfigError
 # ends at 1e-308.
 _LOWEST_TEMPERATURE = 0.005
 _GREATEST_HARDNESS = 100.0
+_DEFAULT_TEMPERATURE = 0.05
 _USUAL_TEMPERATURE = "0.02 to 0.1 is usual"
 _USUAL_HARDNESS = "0 or 1 to 9 is usual"
 _USUAL_DIMENSIONS = "lengths such as [64, 128, 256]"
 
 
-def _computable(temperature: float) -> float:
-    if temperature < _LOWEST_TEMPERATURE:
+def _computable(temperature: float | None) -> float | None:
+    if temperature is not None and temperature < _LOWEST_TEMPERATURE:
         raise PydanticKnownError("greater_than_equal", {"ge": _LOWEST_TEMPERATURE})
     return temperature
 
@@ -29,26 +31,30 @@ class LossConfig:
     """Settings of the loss.
 
     Args:
-        temperature: tau, from 0.005.
+        temperature: tau, from 0.005; open, 0.05 unless a trial prefers another.
         hardness: alpha, 0 to 100, how much more negatives count that are like the text; 0 = all alike.
         dimensions: the first so many numbers of a vector are trained to do alone as well (Matryoshka).
 
     Example:
-        >>> LossConfig().temperature
+        >>> LossConfig().resolved().temperature
         0.05
     """
 
     temperature: Annotated[
-        float,
+        float | None,
         Field(gt=0, allow_inf_nan=False, description=_USUAL_TEMPERATURE),
         AfterValidator(_computable),
-    ] = 0.05
+    ] = None
     hardness: Annotated[
         float, Field(ge=0, le=_GREATEST_HARDNESS, allow_inf_nan=False, description=_USUAL_HARDNESS)
     ] = 0.0
     dimensions: Annotated[
         tuple[Annotated[int, Field(ge=1)], ...], Field(description=f"a list of {_USUAL_DIMENSIONS}")
     ] = ()
+
+    def resolved(self) -> "LossConfig":
+        """The same settings with a temperature."""
+        return self if self.temperature else replace(self, temperature=_DEFAULT_TEMPERATURE)
 
 
 def check_settings(temperature: float, hardness: float, dimensions: tuple[int, ...] = ()) -> None:

@@ -23,10 +23,10 @@ from llmagentos.corpus import (
 from llmagentos.encoder import Encoder
 from llmagentos.errors import InputError
 from llmagentos.evaluation import RetrievalTask
-from llmagentos.loss import NTXentLoss
 from llmagentos.pipeline._heldout import heldout_task
 from llmagentos.pipeline._items import find_pairs, items_of, share_of
 from llmagentos.pipeline._probe import (
+    Choice,
     Matching,
     Trial,
     candidates,
@@ -67,10 +67,10 @@ class Prepared:
         matched: what is matched of texts kept aside; empty where there are none.
         store: the tokens of the training texts.
         pairs: structural pairs beside them, or None.
-        trials: of views, the chosen one first; empty where there was no choice.
+        trials: of recipes, the chosen one first; empty where there was no choice.
         items: what is trained on.
         model: what the text is met with first, on the device of the run.
-        config: of the run, with the views that were chosen.
+        config: of the run, with the views and the temperature that were chosen.
     """
 
     corpus: Corpus
@@ -135,20 +135,21 @@ def prepare(
     model = starting_encoder(run.begins_as, store, run.config, work, run.pretrained).to(device)
     pairs = find_pairs(corpus, store, run.config, work, on_progress, aside=untrainable)
     share = share_of(pairs, asked)
-    recipes = candidates(asked, share, transforms=run.transforms, mean_tokens=store.num_tokens / len(store))
+    mean_tokens = store.num_tokens / len(store)
+    recipes = candidates(asked, run.config.loss, share, transforms=run.transforms, mean_tokens=mean_tokens)
     trials = made_trials(
         model,
         recipes[:1] if run.is_small else recipes,
         lambda recipe: items_of(store, recipe, work, related),
         matched,
-        NTXentLoss(**asdict(run.config.loss)),
         run.training,
         work,
         on_progress,
     )
-    chosen = replace(asked, preset=preset, pairs=share)
+    chosen, loss = replace(asked, preset=preset, pairs=share), run.config.loss.resolved()
     if trials:
         chosen = replace(asked, preset=trials[0].preset, pairs=trials[0].pairs)
+        loss = replace(loss, temperature=trials[0].temperature)
     items = items_of(store, chosen, work, related)
     return Prepared(
         corpus=corpus,
@@ -160,7 +161,7 @@ def prepare(
         items=items,
         model=model,
         # What is still open now is chosen alike every time: the size of the vocabulary, by the script.
-        config=replace(run.config, views=ViewsConfig(**asdict(items.recipe))),
+        config=replace(run.config, views=ViewsConfig(**asdict(items.recipe)), loss=loss),
     )
 
 
@@ -240,10 +241,9 @@ def tokens_of(
 
 def made_trials(
     model: Encoder,
-    recipes: Sequence[ViewsConfig],
+    recipes: Sequence[Choice],
     items: Callable[[ViewsConfig], Views | PairedViews],
     matched: Sequence[Matching],
-    loss: NTXentLoss,
     training: ResolvedTrainingConfig,
     work: Path,
     on_progress: OnProgress,
@@ -261,7 +261,6 @@ def made_trials(
         recipes,
         items,
         matched,
-        loss,
         training,
         work / "probe",
         on_trial=lambda trial: on_progress(Update(stage="probe", note=str(trial))),

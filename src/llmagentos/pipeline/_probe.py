@@ -1,17 +1,17 @@
 """Which views suit this text and this encoder: a short trial on text kept aside decides.
 
 Published results conflict by the length of texts, so neither crops nor dropout nor structural pairs are
-assumed (design 2.6). Each recipe trains the same start on as many tokens, for a run has so much time and not
-so many steps: more steps of the recipes with short views. Then texts that no recipe trained on are matched,
-the first side of their pairs to the second and the beginning of each text to its rest. The recipe that
-matches them best is taken, if it is better than the usual one beyond chance. No label is used, and none of
-the held-out texts.
+assumed (design 2.6), nor the temperature where texts are short. Each recipe trains the same start on as many
+tokens, for a run has so much time and not so many steps: more steps of the recipes with short views. Then
+texts that no recipe trained on are matched, the first side of their pairs to the second and the beginning of
+each text to its rest. The recipe that matches them best is taken, if it is better than the usual one beyond
+chance. No label is used, and none of the held-out texts.
 """
 
 import heapq
 import shutil
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -25,7 +25,7 @@ from torch.nn import functional
 from llmagentos.corpus import Document, PairKind, TextPair
 from llmagentos.encoder import Encoder, StaticEncoder
 from llmagentos.evaluation import paired_bootstrap
-from llmagentos.loss import NTXentLoss
+from llmagentos.loss import LossConfig, NTXentLoss
 from llmagentos.model import EmbeddingModel
 from llmagentos.pipeline._heldout import beginning_and_rest
 from llmagentos.training import (
@@ -48,6 +48,12 @@ _SHORT_TEXT_TOKENS: Final = 50.0
 # Technical documents and Ubuntu's chat, 500 steps of 1,024, one seed: linked messages 17.3 with 0.3 (and 30%
 # of the first side's words left out) and 20.8 with 0.6 (and none), 10-NN of CLINC150 88.8 and 87.2.
 _SHARE_OF_SHORT_TEXTS: Final = 0.6
+# A message has many answers, so that its negatives are not all wrong. Ubuntu's chat, 500 steps of 1,024, 70%
+# pairs, one seed: linked messages 19.8 with 0.05, 21.3 with 0.1, 21.0 with 0.15, 20.1 with 0.2; 10-NN of
+# CLINC150 87.9, 85.8, 84.8, 84.8.
+_TEMPERATURE_OF_SHORT_TEXTS: Final = 0.1
+# Of which the one that suits an encoder best measures it: what was trained with a high one is less sure.
+_MEASURED_AT: Final = tuple(float(one) for one in np.geomspace(0.02, 0.3, 12))
 
 
 def usual_preset(*, transforms: bool) -> Preset:
@@ -55,14 +61,28 @@ def usual_preset(*, transforms: bool) -> Preset:
     return "span" if transforms else "crop"
 
 
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """What a trial trains with.
+
+    Attributes:
+        views: of the run.
+        loss: of the run.
+    """
+
+    views: ViewsConfig
+    loss: LossConfig
+
+
 def candidates(
-    usual: ViewsConfig, share: float, *, transforms: bool, mean_tokens: float
-) -> list[ViewsConfig]:
+    views: ViewsConfig, loss: LossConfig, share: float, *, transforms: bool, mean_tokens: float
+) -> list[Choice]:
     """The recipes that are worth a trial.
 
     Args:
-        usual: what the user has settled, which no candidate changes, and the usual preset where the
+        views: what the user has settled, which no candidate changes, and the usual preset where the
             preset is open.
+        loss: likewise.
         share: usual share of structural pairs, 0 where there are none.
         transforms: whether the encoder is a Transformer.
         mean_tokens: of a text. Where texts have 50 tokens or more, a static encoder is given no choice of
@@ -72,17 +92,23 @@ def candidates(
         At least one, the usual one first.
 
     Example:
-        >>> open_views = ViewsConfig()
-        >>> found = candidates(open_views, 0.3, transforms=False, mean_tokens=20)
-        >>> [(one.preset, one.pairs) for one in found]
-        [('crop', 0.3), ('crop', 0.6), ('crop', 0.0)]
+        >>> found = candidates(ViewsConfig(), LossConfig(), 0.3, transforms=False, mean_tokens=20)
+        >>> [(one.views.preset, one.views.pairs, one.loss.temperature) for one in found]
+        [('crop', 0.3, 0.05), ('crop', 0.6, 0.05), ('crop', 0.0, 0.05), ('crop', 0.6, 0.1)]
     """
     open_presets: list[Preset] = ["span", "dropout"] if transforms else ["crop"]
-    presets = [usual.preset] if usual.preset else open_presets
+    presets = [views.preset] if views.preset else open_presets
     is_short = mean_tokens < _SHORT_TEXT_TOKENS
     others = [_SHARE_OF_SHORT_TEXTS, 0.0] if is_short else [0.0] if transforms else []
-    shares = [usual.pairs] if usual.pairs is not None else [share, *others] if share else [0.0]
-    return [replace(usual, preset=preset, pairs=pairs) for preset in presets for pairs in shares]
+    shares = [views.pairs] if views.pairs is not None else [share, *others] if share else [0.0]
+    usual = loss.resolved()
+    found = [
+        Choice(replace(views, preset=preset, pairs=pairs), usual) for preset in presets for pairs in shares
+    ]
+    if is_short and not transforms and loss.temperature is None and max(shares) > 0:
+        most = max(found, key=lambda one: one.views.pairs or 0.0)
+        found.append(Choice(most.views, replace(usual, temperature=_TEMPERATURE_OF_SHORT_TEXTS)))
+    return found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,9 +118,10 @@ class Trial:
     Attributes:
         preset: of `ViewsConfig`.
         pairs: share of structural pairs.
+        temperature: of the loss.
         before: cross-entropy of picking each query's own text among all probe texts, with the
             encoder as it came, nats; log(number of texts) at chance, lower is better. The mean over
-            pairs and beginnings.
+            pairs and beginnings, at the temperature that suits the encoder best.
         after: the same after the trial.
         over_usual: this recipe's `after` less that of the usual recipe, nats, with its interval over texts
             (paired bootstrap): (difference, low, high); below 0 is better. All 0 for the usual one.
@@ -104,6 +131,7 @@ class Trial:
 
     preset: Preset
     pairs: float
+    temperature: float
     before: float
     after: float
     over_usual: tuple[float, float, float] = (0.0, 0.0, 0.0)
@@ -113,7 +141,7 @@ class Trial:
     def recipe(self) -> str:
         """What was tried, in a few words."""
         pairs = f", {100 * self.pairs:.0f}% structural pairs" if self.pairs else ""
-        return f"{self.preset}{pairs}"
+        return f"{self.preset}{pairs}, temperature {self.temperature:g}"
 
     def __str__(self) -> str:
         """One line for a person."""
@@ -180,10 +208,9 @@ def matchings(texts: Sequence[Document], pairs: Iterable[TextPair]) -> list[Matc
 
 def choose_views(
     encoder: Encoder,
-    recipes: Sequence[ViewsConfig],
+    recipes: Sequence[Choice],
     items_of: Callable[[ViewsConfig], Views | PairedViews],
     matched: Sequence[Matching],
-    loss: NTXentLoss,
     config: ResolvedTrainingConfig,
     folder: Path,
     *,
@@ -194,9 +221,8 @@ def choose_views(
     Args:
         encoder: the start; as it was when this returns.
         recipes: from `candidates`, the usual one first.
-        items_of: makes the items of a recipe, without any text that is matched.
+        items_of: makes the items of views, without any text that is matched.
         matched: from `matchings`.
-        loss: of the run.
         config: of the run; the trials take a quarter of its batch, to leave time for the run itself.
         folder: for the trials' own files; removed.
         on_trial: called after each.
@@ -208,21 +234,23 @@ def choose_views(
     start = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     brief = replace(config, batch_size=max(2, config.batch_size // 4))
     num_steps = _STEPS_STATIC if isinstance(encoder, StaticEncoder) else _STEPS
-    before = float(_cross_entropies(encoder, matched, loss.temperature, config).mean())
-    items = [items_of(recipe) for recipe in recipes]
+    before = float(_cross_entropies(encoder, matched, config).mean())
+    items = [items_of(recipe.views) for recipe in recipes]
     step_tokens = [_tokens_of_a_step(one, brief) for one in items]
     confidence = 1 - 0.1 / max(1, len(recipes) - 1)
     trials: list[Trial] = []
     usual: Values | None = None
     for recipe, one, tokens in zip(recipes, items, step_tokens, strict=True):
         steps = round(num_steps * max(step_tokens) / tokens)
+        loss = NTXentLoss(**asdict(recipe.loss))
         train_encoder(encoder, one, len(one), loss, brief, Budget(steps=steps), folder)
-        after = _cross_entropies(encoder, matched, loss.temperature, config)
+        after = _cross_entropies(encoder, matched, config)
         usual = after if usual is None else usual
         beside = paired_bootstrap(after, usual, confidence=confidence)
         trial = Trial(
-            preset=recipe.preset or "crop",
-            pairs=recipe.pairs or 0.0,
+            preset=recipe.views.preset or "crop",
+            pairs=recipe.views.pairs or 0.0,
+            temperature=loss.temperature,
             before=before,
             after=float(after.mean()),
             over_usual=(beside.value, beside.low, beside.high),
@@ -246,16 +274,21 @@ def _tokens_of_a_step(items: Views | PairedViews, config: ResolvedTrainingConfig
     return len(pairs.a.tokens) + len(pairs.b.tokens)
 
 
-def _cross_entropies(
-    encoder: Encoder, matched: Sequence[Matching], temperature: float, config: ResolvedTrainingConfig
-) -> Values:
-    """The cross-entropy of finding what belongs to it, of every text; see `_of_texts`."""
+def _cross_entropies(encoder: Encoder, matched: Sequence[Matching], config: ResolvedTrainingConfig) -> Values:
+    """The cross-entropy of finding what belongs to it, of every text, at the temperature at which their mean
+    is least; see `_of_texts`.
+
+    Source: Guo et al. 2017, "On calibration of modern neural networks" (temperature scaling).
+    """
 
     def of_one(similarities: Tensor) -> Tensor:
         own = torch.arange(len(similarities))
-        return functional.cross_entropy(similarities / temperature, own, reduction="none")
+        logits = [similarities / temperature for temperature in _MEASURED_AT]
+        return torch.stack([functional.cross_entropy(one, own, reduction="none") for one in logits], dim=1)
 
-    return _of_texts(encoder, matched, config, of_one)
+    values = _of_texts(encoder, matched, config, of_one)
+    best: Values = values[:, values.mean(axis=0).argmin()]
+    return best
 
 
 def reciprocal_ranks(encoder: Encoder, matched: Sequence[Matching], config: ResolvedTrainingConfig) -> Values:
@@ -271,9 +304,9 @@ def reciprocal_ranks(encoder: Encoder, matched: Sequence[Matching], config: Reso
     """
 
     def of_one(similarities: Tensor) -> Tensor:
-        return 1 / (similarities >= similarities.diagonal()[:, None]).sum(dim=1)
+        return 1 / (similarities >= similarities.diagonal()[:, None]).sum(dim=1, keepdim=True)
 
-    return _of_texts(encoder, matched, config, of_one)
+    return _of_texts(encoder, matched, config, of_one)[:, 0]
 
 
 def _of_texts(
@@ -282,18 +315,26 @@ def _of_texts(
     config: ResolvedTrainingConfig,
     of_one: Callable[[Tensor], Tensor],
 ) -> Values:
-    """A value of every text, for what is drawn again by a bootstrap has to be independent.
+    """Values of every text, for what is drawn again by a bootstrap has to be independent.
+
+    Args:
+        encoder: any.
+        matched: of T texts.
+        config: its precision.
+        of_one: from similarities (Q, Q), of which the diagonal belongs together, to values (Q, k).
 
     Returns:
-        float64 (T,), sums over the text's queries, weighted so that the mean is that over matchings of each
+        float64 (T, k), sums over the text's queries, weighted so that the mean is that over matchings of each
         one's mean.
     """
     model = EmbeddingModel(encoder)
     num_texts = 1 + max(place for one in matched for place in one.places)
-    values = np.zeros(num_texts)
+    sums: list[Values] = []
     for one in matched:
         with autocast_to(config.precision, encoder.device):
             similarities = torch.from_numpy(model.encode(one.queries) @ model.encode(one.texts).T)
-        weight = num_texts / (len(matched) * len(one.texts))
-        values[list(one.places)] += weight * of_one(similarities).double().numpy()
-    return values
+        found = of_one(similarities).double().numpy()
+        sums.append(np.zeros((num_texts, found.shape[1])))
+        sums[-1][list(one.places)] = found * num_texts / (len(matched) * len(one.texts))
+    total: Values = np.sum(sums, axis=0)
+    return total

@@ -1,4 +1,4 @@
-"""What a person reads at the end of a run: the views and why, scores, where the model is, what to do next."""
+"""What a person reads at the end of a run: the recipe and why, scores, where the model is, what is next."""
 
 from collections.abc import Mapping, Sequence
 from typing import Final
@@ -14,7 +14,7 @@ _HARDLY_TRAINED: Final = 20
 
 def _why(trials: Sequence[Trial]) -> str:
     if trials[0].over_usual[2] < 0:
-        return "which matched texts kept aside better than the usual ones in a short trial, beyond chance"
+        return "which matched texts kept aside better than the usual one in a short trial, beyond chance"
     return "as is usual: in a short trial nothing matched texts kept aside better beyond chance"
 
 
@@ -29,8 +29,8 @@ def print_summary(console: Console, trained: TrainedModel, *, timed: bool) -> No
     console.print()
     if trained.trials:
         console.print(
-            f"Views: {trained.trials[0].recipe}, {_why(trained.trials)} (lower is better; --set views.preset "
-            "and views.pairs overrule it):"
+            f"Recipe: {trained.trials[0].recipe}, {_why(trained.trials)} (lower is better; --set "
+            "views.preset, views.pairs and loss.temperature overrule it):"
         )
         for trial in trained.trials:
             console.print(f"  {trial}", highlight=False, soft_wrap=True)
