@@ -105,7 +105,7 @@ def test_a_run_with_a_checkpoint_is_not_thrown_away(texts: Path, tmp_path: Path)
 # As if the text were long enough for vectors of words, for trials and for a verdict; and the trials brief.
 ENOUGH = {
     "llmagentos.pipeline._start._FEWEST_TOKENS": 100,
-    "llmagentos.pipeline._preparing._FEWEST_TEXTS": 100,
+    "llmagentos.pipeline._matching._FEWEST_TEXTS": 100,
     "llmagentos.pipeline._probe._STEPS_STATIC": 4,
 }
 

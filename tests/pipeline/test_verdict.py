@@ -12,8 +12,8 @@ from llmagentos.config import Config
 from llmagentos.corpus import Document
 from llmagentos.encoder import StaticEncoder
 from llmagentos.model import EmbeddingModel
-from llmagentos.pipeline import _finished, _preparing, train
-from llmagentos.pipeline._probe import Matching
+from llmagentos.pipeline import _finished, _matching, train
+from llmagentos.pipeline._matching import Matching
 from llmagentos.pipeline._verdict import verdict_on
 from llmagentos.training import TrainingConfig
 
@@ -67,7 +67,7 @@ def documents() -> list[Document]:
 def test_a_run_that_did_harm_gives_what_it_started_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_preparing, "_FEWEST_TEXTS", 100)
+    monkeypatch.setattr(_matching, "_FEWEST_TEXTS", 100)
 
     def spoil(trained: StaticEncoder, start: StaticEncoder, share: float) -> None:
         trained.embedding.data.fill_(1.0)
@@ -93,7 +93,7 @@ def test_a_run_that_did_harm_gives_what_it_started_from(
 def test_a_transformer_that_gained_nothing_leaves_its_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(_preparing, "_FEWEST_TEXTS", 100)
+    monkeypatch.setattr(_matching, "_FEWEST_TEXTS", 100)
     config = Config().override([*SMALL, "encoder.heads=2", "training.learning_rate=1e-9"])
     trained = train(documents(), tmp_path / "model", encoder="small", config=config, steps=3)
     assert trained.verdict is not None and not trained.verdict.kept

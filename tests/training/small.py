@@ -38,6 +38,13 @@ def make_texts(number: int) -> list[str]:
     ]
 
 
+def make_documents(texts: Sequence[str]) -> list[Document]:
+    """Texts whose first sentences are their titles as well."""
+    return [
+        Document(id=str(number), text=text, title=text.split(".")[0]) for number, text in enumerate(texts)
+    ]
+
+
 def word_tokenizer() -> Tokenizer:
     """Whole words, without training."""
     words = ["[UNK]", ".", *WORDS, *(word.capitalize() for word in WORDS)]

@@ -5,7 +5,6 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Final
 
 import torch
 
@@ -25,16 +24,8 @@ from llmagentos.errors import InputError
 from llmagentos.evaluation import RetrievalTask
 from llmagentos.pipeline._heldout import heldout_task
 from llmagentos.pipeline._items import find_pairs, items_of, share_of
-from llmagentos.pipeline._probe import (
-    Choice,
-    Matching,
-    Trial,
-    candidates,
-    choose_views,
-    matchings,
-    probe_texts,
-    usual_preset,
-)
+from llmagentos.pipeline._matching import Matching, matchings, texts_aside
+from llmagentos.pipeline._probe import Candidate, Trial, candidates, choose_views, usual_preset
 from llmagentos.pipeline._progress import OnProgress, Update
 from llmagentos.pipeline._related_words import related_words_for
 from llmagentos.pipeline._settled import Settled
@@ -50,9 +41,6 @@ from llmagentos.tokens import (
 from llmagentos.training import ResolvedTrainingConfig
 from llmagentos.views import PairedViews, Views, ViewsConfig
 
-_FEWEST_TEXTS: Final = 2_000
-# With 200 an interval of mean reciprocal rank is 4 points wide (`small` on an H100: +1.8 [-0.2, +3.8]).
-_TEXTS_ASIDE, _MOST_TEXTS_ASIDE = 200, 1_000
 # A Transformer embeds some 20 abstracts a second on two cores: 400 before and after take 40 s.
 _MEASURED_TEXTS, _MEASURED_TEXTS_TRANSFORMER = 2_000, 400
 
@@ -182,22 +170,6 @@ def read_corpus(
     return build_corpus(inputs, folder, config.corpus, on_progress=show)
 
 
-def texts_aside(corpus: Corpus, *, pretrained: bool) -> list[Document]:
-    """Texts that decide between recipes, and whether the model is kept; none where text is too scarce.
-
-    Args:
-        corpus: of the run.
-        pretrained: a pretrained encoder has to embed them, after each trial anew.
-
-    Returns:
-        200; for what is new 2% of the texts, from 200 to 1,000.
-    """
-    if corpus.num_training < _FEWEST_TEXTS:
-        return []
-    most = _TEXTS_ASIDE if pretrained else _MOST_TEXTS_ASIDE
-    return probe_texts(corpus.training(), max(_TEXTS_ASIDE, min(most, corpus.num_training // 50)))
-
-
 def tokens_of(
     corpus: Corpus,
     pretrained: Encoder | None,
@@ -241,7 +213,7 @@ def tokens_of(
 
 def made_trials(
     model: Encoder,
-    recipes: Sequence[Choice],
+    recipes: Sequence[Candidate],
     items: Callable[[ViewsConfig], Views | PairedViews],
     matched: Sequence[Matching],
     training: ResolvedTrainingConfig,

@@ -8,38 +8,19 @@ each text to its rest. The recipe that matches them best is taken, if it is bett
 chance. No label is used, and none of the held-out texts.
 """
 
-import heapq
 import shutil
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Final
 
-import numpy as np
-import numpy.typing as npt
-import torch
-import xxhash
-from torch import Tensor
-from torch.nn import functional
-
-from llmagentos.corpus import Document, PairKind, TextPair
 from llmagentos.encoder import Encoder, StaticEncoder
 from llmagentos.evaluation import paired_bootstrap
 from llmagentos.loss import LossConfig, NTXentLoss
-from llmagentos.model import EmbeddingModel
-from llmagentos.pipeline._heldout import beginning_and_rest
-from llmagentos.training import (
-    Budget,
-    ResolvedTrainingConfig,
-    autocast_to,
-    batch_at,
-    train_encoder,
-)
+from llmagentos.pipeline._matching import Matching, Values, cross_entropies
+from llmagentos.training import Budget, ResolvedTrainingConfig, batch_at, train_encoder
 from llmagentos.views import PairedViews, Preset, Views, ViewsConfig
 
-Values = npt.NDArray[np.float64]
-
-_FEWEST_PAIRS: Final = 20
 # Ten steps move a pretrained encoder, and take a minute with MiniLM on two cores; two hundred of a static
 # encoder take ten seconds.
 _STEPS, _STEPS_STATIC = 10, 200
@@ -52,8 +33,6 @@ _SHARE_OF_SHORT_TEXTS: Final = 0.6
 # pairs, one seed: linked messages 19.8 with 0.05, 21.3 with 0.1, 21.0 with 0.15, 20.1 with 0.2; 10-NN of
 # CLINC150 87.9, 85.8, 84.8, 84.8.
 _TEMPERATURE_OF_SHORT_TEXTS: Final = 0.1
-# Of which the one that suits an encoder best measures it: what was trained with a high one is less sure.
-_MEASURED_AT: Final = tuple(float(one) for one in np.geomspace(0.02, 0.3, 12))
 
 
 def usual_preset(*, transforms: bool) -> Preset:
@@ -62,7 +41,7 @@ def usual_preset(*, transforms: bool) -> Preset:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Candidate:
     """What a trial trains with.
 
     Attributes:
@@ -76,7 +55,7 @@ class Choice:
 
 def candidates(
     views: ViewsConfig, loss: LossConfig, share: float, *, transforms: bool, mean_tokens: float
-) -> list[Choice]:
+) -> list[Candidate]:
     """The recipes that are worth a trial.
 
     Args:
@@ -103,11 +82,11 @@ def candidates(
     shares = [views.pairs] if views.pairs is not None else [share, *others] if share else [0.0]
     usual = loss.resolved()
     found = [
-        Choice(replace(views, preset=preset, pairs=pairs), usual) for preset in presets for pairs in shares
+        Candidate(replace(views, preset=preset, pairs=pairs), usual) for preset in presets for pairs in shares
     ]
     if is_short and not transforms and loss.temperature is None and max(shares) > 0:
         most = max(found, key=lambda one: one.views.pairs or 0.0)
-        found.append(Choice(most.views, replace(usual, temperature=_TEMPERATURE_OF_SHORT_TEXTS)))
+        found.append(Candidate(most.views, replace(usual, temperature=_TEMPERATURE_OF_SHORT_TEXTS)))
     return found
 
 
@@ -151,64 +130,9 @@ class Trial:
         return f"{self.recipe}: cross-entropy {self.before:.4f} -> {self.after:.4f}{beside}"
 
 
-@dataclass(frozen=True, slots=True)
-class Matching:
-    """Queries, each with the text that belongs to it.
-
-    Attributes:
-        queries: n.
-        texts: n, the one that belongs to each.
-        places: n, which of the texts kept aside each pair is from.
-        kinds: of the pairs; none where beginnings are matched with the rest.
-    """
-
-    queries: tuple[str, ...]
-    texts: tuple[str, ...]
-    places: tuple[int, ...]
-    kinds: frozenset[PairKind] = frozenset()
-
-
-def probe_texts(documents: Iterable[Document], number: int) -> list[Document]:
-    """The texts with the smallest hashes, which a probe keeps aside.
-
-    Args:
-        documents: the training documents, in any order.
-        number: how many.
-
-    Returns:
-        In the order of their hashes.
-    """
-    return heapq.nsmallest(number, documents, key=lambda d: xxhash.xxh3_64_intdigest(d.text.encode()))
-
-
-def matchings(texts: Sequence[Document], pairs: Iterable[TextPair]) -> list[Matching]:
-    """What the texts kept aside are matched by.
-
-    Args:
-        texts: from `probe_texts`.
-        pairs: structural pairs of any texts; those are taken whose text is kept aside, one a text.
-
-    Returns:
-        Their pairs, if there are 20 at least, and the first fifth of each text with its rest.
-    """
-    places = {document.text: place for place, document in enumerate(texts)}
-    own = {pair.text: pair for pair in pairs if pair.text in places}
-    found = []
-    if len(own) >= _FEWEST_PAIRS:
-        pair_matching = Matching(
-            queries=tuple(pair.first for pair in own.values()),
-            texts=tuple(pair.second for pair in own.values()),
-            places=tuple(places[text] for text in own),
-            kinds=frozenset(pair.kind for pair in own.values()),
-        )
-        found.append(pair_matching)
-    beginnings, rests = zip(*(beginning_and_rest(document.text) for document in texts), strict=True)
-    return [*found, Matching(queries=beginnings, texts=rests, places=tuple(range(len(texts))))]
-
-
 def choose_views(
     encoder: Encoder,
-    recipes: Sequence[Choice],
+    recipes: Sequence[Candidate],
     items_of: Callable[[ViewsConfig], Views | PairedViews],
     matched: Sequence[Matching],
     config: ResolvedTrainingConfig,
@@ -234,7 +158,7 @@ def choose_views(
     start = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     brief = replace(config, batch_size=max(2, config.batch_size // 4))
     num_steps = _STEPS_STATIC if isinstance(encoder, StaticEncoder) else _STEPS
-    before = float(_cross_entropies(encoder, matched, config).mean())
+    before = float(cross_entropies(encoder, matched, config).mean())
     items = [items_of(recipe.views) for recipe in recipes]
     step_tokens = [_tokens_of_a_step(one, brief) for one in items]
     confidence = 1 - 0.1 / max(1, len(recipes) - 1)
@@ -244,7 +168,7 @@ def choose_views(
         steps = round(num_steps * max(step_tokens) / tokens)
         loss = NTXentLoss(**asdict(recipe.loss))
         train_encoder(encoder, one, len(one), loss, brief, Budget(steps=steps), folder)
-        after = _cross_entropies(encoder, matched, config)
+        after = cross_entropies(encoder, matched, config)
         usual = after if usual is None else usual
         beside = paired_bootstrap(after, usual, confidence=confidence)
         trial = Trial(
@@ -272,69 +196,3 @@ def _tokens_of_a_step(items: Views | PairedViews, config: ResolvedTrainingConfig
     _, indices = batch_at(0, batch_size=min(config.batch_size, size), size=size, seed=config.seed)
     pairs = items.views(indices, seed=config.seed, epoch=0, max_tokens=config.max_tokens)
     return len(pairs.a.tokens) + len(pairs.b.tokens)
-
-
-def _cross_entropies(encoder: Encoder, matched: Sequence[Matching], config: ResolvedTrainingConfig) -> Values:
-    """The cross-entropy of finding what belongs to it, of every text, at the temperature at which their mean
-    is least; see `_of_texts`.
-
-    Source: Guo et al. 2017, "On calibration of modern neural networks" (temperature scaling).
-    """
-
-    def of_one(similarities: Tensor) -> Tensor:
-        own = torch.arange(len(similarities))
-        logits = [similarities / temperature for temperature in _MEASURED_AT]
-        return torch.stack([functional.cross_entropy(one, own, reduction="none") for one in logits], dim=1)
-
-    values = _of_texts(encoder, matched, config, of_one)
-    best: Values = values[:, values.mean(axis=0).argmin()]
-    return best
-
-
-def reciprocal_ranks(encoder: Encoder, matched: Sequence[Matching], config: ResolvedTrainingConfig) -> Values:
-    """1 / rank of what belongs to each text kept aside, the last of equal ones.
-
-    Args:
-        encoder: any.
-        matched: from `matchings`, of T texts.
-        config: its precision.
-
-    Returns:
-        float64 (T,), whose mean, in (0, 1], is the mean over matchings of each one's mean reciprocal rank.
-    """
-
-    def of_one(similarities: Tensor) -> Tensor:
-        return 1 / (similarities >= similarities.diagonal()[:, None]).sum(dim=1, keepdim=True)
-
-    return _of_texts(encoder, matched, config, of_one)[:, 0]
-
-
-def _of_texts(
-    encoder: Encoder,
-    matched: Sequence[Matching],
-    config: ResolvedTrainingConfig,
-    of_one: Callable[[Tensor], Tensor],
-) -> Values:
-    """Values of every text, for what is drawn again by a bootstrap has to be independent.
-
-    Args:
-        encoder: any.
-        matched: of T texts.
-        config: its precision.
-        of_one: from similarities (Q, Q), of which the diagonal belongs together, to values (Q, k).
-
-    Returns:
-        float64 (T, k), sums over the text's queries, weighted so that the mean is that over matchings of each
-        one's mean.
-    """
-    model = EmbeddingModel(encoder)
-    num_texts = 1 + max(place for one in matched for place in one.places)
-    sums: list[Values] = []
-    for one in matched:
-        with autocast_to(config.precision, encoder.device):
-            similarities = torch.from_numpy(model.encode(one.queries) @ model.encode(one.texts).T)
-        found = of_one(similarities).double().numpy()
-        sums.append(np.zeros((num_texts, found.shape[1])))
-        sums[-1][list(one.places)] = found * num_texts / (len(matched) * len(one.texts))
-    total: Values = np.sum(sums, axis=0)
-    return total

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from llmagentos.encoder import Encoder
 from llmagentos.evaluation import paired_bootstrap
-from llmagentos.pipeline._probe import Matching, reciprocal_ranks
+from llmagentos.pipeline._matching import Matching, reciprocal_ranks
 from llmagentos.training import ResolvedTrainingConfig
 
 
