@@ -7,11 +7,11 @@ without all-MiniLM-L6-v2, and a minute of `static` on papers, on chat and on Chi
 """
 
 import shutil
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
 from benchmarks._figures import Configuration, Figure, Suite
+from benchmarks.learning._named import Gaps, Scores, of_intervals, of_methods, of_model, of_recipes, of_run
 from benchmarks.learning._suite import (
     ARXIV,
     CHINESE,
@@ -26,26 +26,6 @@ from benchmarks.learning._suite import (
 
 suite = Suite(__file__)
 
-UNITS = {
-    "arxiv-knn": "accuracy x 100 of 10-NN, primary category, held-out abstracts, 80 a category",
-    "arxiv-title": "MRR@10 x 100, title to abstract, held-out papers",
-    "arxiv-hard": "MRR@10 x 100, title to abstract, the fifth with the least words in common",
-    "arxiv-untitled": "MRR@10 x 100, title to abstract without the words of its title",
-    "irc": "MRR@10 x 100, message to the message linked to it among 1,000",
-    "metatool": "nDCG@10 x 100, request to tool, macro-averaged per tool",
-    "stsb": "Spearman x 100, STS-B test",
-    "stsb-zh": "Spearman x 100, STS-B zh dev, even rows",
-    "lcqmc": "Spearman x 100, LCQMC dev, even rows",
-    **{
-        f"{name}-{way}": f"accuracy x 100, {title} test, {how}"
-        for name, title in (("banking77", "Banking77"), ("clinc150", "CLINC150"))
-        for way, how in (
-            ("knn", "10-NN"),
-            ("five", "5 texts a label, 5 draws, logistic regression"),
-            ("all", "all labels"),
-        )
-    },
-}
 INTENT_FILES = [f"{folder}/{part}.tsv" for folder in INTENTS.values() for part in ("train", "test")]
 SEMANTIC = ("arxiv-knn", "arxiv-title", "arxiv-hard", "arxiv-untitled", "irc", "metatool")
 # tfidf: by words; characters: likewise by characters; jaccard: sets of characters; svm: TF-IDF, linear SVM
@@ -60,16 +40,8 @@ INTENT_FLOORS: dict[str, tuple[str, ...]] = {
 }
 
 
-def _figures(floors: dict[str, tuple[str, ...]]) -> list[Figure]:
-    return [
-        Figure(f"learning-{task}-{method}", unit=UNITS[task])
-        for task, methods in floors.items()
-        for method in methods
-    ]
-
-
 @suite.unit(
-    figures=_figures(FLOORS),
+    figures=of_methods(FLOORS),
     data=[*ARXIV, *IRC, *CHINESE, METATOOL, *STSB.values(), *STS_ZH.values()],
     configuration={"minilm": True},
     quick={"minilm": False},
@@ -83,7 +55,7 @@ def floors(seed: int, configuration: Configuration, folder: Path) -> dict[str, f
 
 
 @suite.unit(
-    figures=_figures(INTENT_FLOORS),
+    figures=of_methods(INTENT_FLOORS),
     data=INTENT_FILES,
     configuration={"minilm": True},
     quick={"minilm": False},
@@ -94,25 +66,6 @@ def floors_intents(seed: int, configuration: Configuration, folder: Path) -> dic
     from benchmarks.learning import _floors
 
     return _floors.intent_floors("report", with_minilm=configuration["minilm"])
-
-
-# A unit's figures: the score of a task with the least that is wanted of it (None: it is only recorded), and
-# by how much it must lie over another on the same items.
-Scores = Mapping[str, float | None]
-Gaps = Mapping[tuple[str, str], float]
-
-
-def _trained_figures(name: str, scores: Scores, gaps: Gaps, minutes: float) -> list[Figure]:
-    return [
-        *(Figure(f"learning-{name}-{task}", unit=UNITS[task], at_least=bar) for task, bar in scores.items()),
-        *(
-            Figure(
-                f"learning-{name}-{task}-over-{other}", unit=f"{UNITS[task]}, model - {other}", at_least=bar
-            )
-            for (task, other), bar in gaps.items()
-        ),
-        Figure(f"learning-{name}-minutes", unit="minutes, whole command", at_most=minutes),
-    ]
 
 
 def _against(gaps: Gaps) -> dict[str, list[str]]:
@@ -142,7 +95,7 @@ ARXIV_GAPS: Gaps = {
 
 
 @suite.unit(
-    figures=_trained_figures("static-arxiv", ARXIV_SCORES, ARXIV_GAPS, 10.0),
+    figures=of_run("static-arxiv", ARXIV_SCORES, ARXIV_GAPS, 10.0),
     data=[*ARXIV, STSB["report"]],
     configuration=TEN,
     in_quick=False,
@@ -156,7 +109,7 @@ def static_arxiv(seed: int, configuration: Configuration, folder: Path) -> dict[
 
 
 @suite.unit(
-    figures=_trained_figures("static-arxiv-titles", ARXIV_SCORES, ARXIV_GAPS, 10.0),
+    figures=of_run("static-arxiv-titles", ARXIV_SCORES, ARXIV_GAPS, 10.0),
     data=[*ARXIV, STSB["report"]],
     configuration={**TEN, "minilm": True},
     quick={"minutes": 1.0, "minilm": False},
@@ -182,7 +135,7 @@ ADAPTED_GAPS: Gaps = {
 
 
 @suite.unit(
-    figures=_trained_figures("minilm-arxiv-titles", {}, ADAPTED_GAPS, 20.0),
+    figures=of_run("minilm-arxiv-titles", {}, ADAPTED_GAPS, 20.0),
     data=[*ARXIV, STSB["report"], *INTENT_FILES],
     configuration=TWENTY,
     in_quick=False,
@@ -198,7 +151,7 @@ def minilm_arxiv_titles(seed: int, configuration: Configuration, folder: Path) -
 
 
 @suite.unit(
-    figures=_trained_figures("minilm-arxiv", {}, ADAPTED_GAPS, 20.0),
+    figures=of_run("minilm-arxiv", {}, ADAPTED_GAPS, 20.0),
     data=[*ARXIV, STSB["report"], *INTENT_FILES],
     configuration=TWENTY,
     in_quick=False,
@@ -212,15 +165,11 @@ def minilm_arxiv(seed: int, configuration: Configuration, folder: Path) -> dict[
     return on_arxiv("minilm-arxiv", folder, list(against), against, options)
 
 
-PEER_TASKS = ("arxiv-knn", "arxiv-title", "arxiv-hard", "arxiv-untitled", "stsb")
-
-
-def _peer_figures(*peers: str) -> list[Figure]:
-    return [Figure(f"learning-peer-{peer}-{task}", unit=UNITS[task]) for peer in peers for task in PEER_TASKS]
+PEER_SCORES: Scores = dict.fromkeys(ARXIV_SCORES)
 
 
 @suite.unit(
-    figures=_peer_figures("static-embedding"),
+    figures=of_model("peer-static-embedding", PEER_SCORES),
     data=[*ARXIV, STSB["report"]],
     configuration={"minutes": 8.0},  # what a run of 10 has for training alone
     in_quick=False,
@@ -233,11 +182,11 @@ def peer_static(seed: int, configuration: Configuration, folder: Path) -> dict[s
 
     pairs = [(row["title"], row["text"]) for row in arxiv().training]
     model = static_embedding(pairs, configuration["minutes"], seed, folder)
-    return of_peer("static-embedding", model, PEER_TASKS)
+    return of_peer("static-embedding", model, list(PEER_SCORES))
 
 
 @suite.unit(
-    figures=_peer_figures("simcse", "tsdae"),
+    figures=[*of_model("peer-simcse", PEER_SCORES), *of_model("peer-tsdae", PEER_SCORES)],
     data=[*ARXIV, STSB["report"]],
     configuration={"minutes": 18.0},  # of a run of 20
     in_quick=False,
@@ -251,13 +200,13 @@ def peers_minilm(seed: int, configuration: Configuration, folder: Path) -> dict[
     texts = [row["text"] for row in arxiv().training]
     minutes = configuration["minutes"]
     return {
-        **of_peer("simcse", simcse(texts, minutes, seed, folder), PEER_TASKS),
-        **of_peer("tsdae", tsdae(texts, minutes, seed, folder), PEER_TASKS),
+        **of_peer("simcse", simcse(texts, minutes, seed, folder), list(PEER_SCORES)),
+        **of_peer("tsdae", tsdae(texts, minutes, seed, folder), list(PEER_SCORES)),
     }
 
 
 @suite.unit(
-    figures=_peer_figures("model2vec"),
+    figures=of_model("peer-model2vec", PEER_SCORES),
     data=[*ARXIV, STSB["report"]],
     configuration={},
     seeds=(0,),  # nothing is random
@@ -272,13 +221,11 @@ def peer_model2vec(seed: int, configuration: Configuration, folder: Path) -> dic
     from benchmarks.learning._runs import of_peer
     from benchmarks.learning._suite import arxiv
 
-    return of_peer("model2vec", model2vec([row["text"] for row in arxiv().training]), PEER_TASKS)
+    return of_peer("model2vec", model2vec([row["text"] for row in arxiv().training]), list(PEER_SCORES))
 
 
 @suite.unit(
-    figures=_trained_figures(
-        "static-irc", {"irc": 22.0}, {("irc", "bm25"): 0.0, ("irc", "tfidf"): 0.0}, 10.0
-    ),
+    figures=of_run("static-irc", {"irc": 22.0}, {("irc", "bm25"): 0.0, ("irc", "tfidf"): 0.0}, 10.0),
     data=IRC,
     configuration=TEN,
     quick={"minutes": 1.0},
@@ -291,7 +238,7 @@ def static_irc(seed: int, configuration: Configuration, folder: Path) -> dict[st
 
 
 @suite.unit(
-    figures=_trained_figures("minilm-irc", {"irc": 28.0}, {("irc", "minilm"): 0.0}, 20.0),
+    figures=of_run("minilm-irc", {"irc": 28.0}, {("irc", "minilm"): 0.0}, 20.0),
     data=IRC,
     configuration=TWENTY,
     in_quick=False,
@@ -310,7 +257,7 @@ TECHNICAL_GAPS: Gaps = {
 
 
 @suite.unit(
-    figures=_trained_figures("static-technical", {}, TECHNICAL_GAPS, 10.0),
+    figures=of_run("static-technical", {}, TECHNICAL_GAPS, 10.0),
     data=[*TECHDOCS, *IRC, *INTENT_FILES],
     configuration=TEN,
     in_quick=False,
@@ -324,7 +271,7 @@ def static_technical(seed: int, configuration: Configuration, folder: Path) -> d
 
 
 @suite.unit(
-    figures=_trained_figures(
+    figures=of_run(
         "static-metatool", {"metatool": 55.0}, {("metatool", "bm25"): 0.0, ("metatool", "tfidf"): 0.0}, 10.0
     ),
     data=[*TECHDOCS, *IRC, METATOOL],
@@ -339,7 +286,7 @@ def static_metatool(seed: int, configuration: Configuration, folder: Path) -> di
 
 
 @suite.unit(
-    figures=_trained_figures("minilm-metatool", {"metatool": 72.0}, {("metatool", "minilm"): 0.0}, 20.0),
+    figures=of_run("minilm-metatool", {"metatool": 72.0}, {("metatool", "minilm"): 0.0}, 20.0),
     data=[METATOOL],
     configuration=TWENTY,
     in_quick=False,
@@ -355,26 +302,16 @@ def minilm_metatool(seed: int, configuration: Configuration, folder: Path) -> di
 CHINESE_GAPS: Gaps = {(task, floor): 0.0 for task in STS_ZH for floor in ("characters", "jaccard")}
 
 
-CHINESE_FIGURES = [
-    *_trained_figures("static-chinese", {"stsb-zh": 77.0, "lcqmc": 55.0}, CHINESE_GAPS, 10.0),
-    *(
-        Figure(
-            f"learning-static-chinese-{task}-apart-from-{floor}",
-            unit=f"{UNITS[task]}, from the upper end of the 95% interval of {floor} to the model's lower end",
-            at_least=0.0,
-        )
-        for task, floor in CHINESE_GAPS
-    ),
-    Figure(
-        "learning-static-chinese-forms",
-        unit="least cosine of a sentence of STS-B zh with its traditional, full- and half-width forms",
-        at_least=0.95,
-    ),
-]
-
-
 @suite.unit(
-    figures=CHINESE_FIGURES,
+    figures=[
+        *of_run("static-chinese", {"stsb-zh": 77.0, "lcqmc": 55.0}, CHINESE_GAPS, 10.0),
+        *of_intervals("static-chinese", CHINESE_GAPS),
+        Figure(
+            "learning-static-chinese-forms",
+            unit="least cosine of a sentence of STS-B zh with its traditional, full- and half-width forms",
+            at_least=0.95,
+        ),
+    ],
     data=[*CHINESE, *STS_ZH.values()],
     configuration=TEN,
     quick={"minutes": 1.0},
@@ -388,7 +325,7 @@ def static_chinese(seed: int, configuration: Configuration, folder: Path) -> dic
 
 
 @suite.unit(
-    figures=_trained_figures("minilm-chinese", {"stsb-zh": 70.0}, {("stsb", "minilm"): -2.0}, 20.0),
+    figures=of_run("minilm-chinese", {"stsb-zh": 70.0}, {("stsb", "minilm"): -2.0}, 20.0),
     data=[*CHINESE, *STS_ZH.values(), STSB["report"]],
     configuration=TWENTY,
     in_quick=False,
@@ -401,16 +338,13 @@ def minilm_chinese(seed: int, configuration: Configuration, folder: Path) -> dic
     return on_chinese("minilm-chinese", folder, [*STS_ZH, "stsb"], {"stsb": ["minilm"]}, options)
 
 
-def _small_figures(name: str, task: str) -> list[Figure]:
-    return _trained_figures(name, {}, {(task, "static"): 0.0, ("stsb", "static"): 0.0}, 21.0)
-
-
+SMALL_GAPS: Gaps = {("stsb", "static"): 0.0}
 # A run of 20 minutes stays with static of itself, so a little more.
 JUST_OVER_TWENTY: Configuration = {"minutes": 20.1}
 
 
 @suite.unit(
-    figures=_small_figures("small-arxiv", "arxiv-title"),
+    figures=of_run("small-arxiv", {}, {("arxiv-title", "static"): 0.0, **SMALL_GAPS}, 21.0),
     data=[*ARXIV, STSB["report"]],
     configuration=JUST_OVER_TWENTY,
     in_quick=False,
@@ -425,7 +359,7 @@ def small_arxiv(seed: int, configuration: Configuration, folder: Path) -> dict[s
 
 
 @suite.unit(
-    figures=_small_figures("small-irc", "irc"),
+    figures=of_run("small-irc", {}, {("irc", "static"): 0.0, **SMALL_GAPS}, 21.0),
     data=[*IRC, STSB["report"]],
     configuration=JUST_OVER_TWENTY,
     in_quick=False,
@@ -439,7 +373,7 @@ def small_irc(seed: int, configuration: Configuration, folder: Path) -> dict[str
 
 
 @suite.unit(
-    figures=_trained_figures(
+    figures=of_run(
         "small-english",
         dict.fromkeys((*SEMANTIC, "stsb", "banking77-knn", "clinc150-knn")),
         {},
@@ -467,14 +401,6 @@ RECIPES = {
 }
 
 
-def _probe_figures(corpus: str) -> list[Figure]:
-    what = f"mean x 100 over the tasks of {corpus}"
-    return [
-        *(Figure(f"learning-probe-{corpus}-{recipe}", unit=what) for recipe in (*RECIPES, "default")),
-        Figure(f"learning-probe-{corpus}-over-best", unit=f"{what}, default - best recipe", at_least=-1.0),
-    ]
-
-
 def _probed(corpus: str, seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     from benchmarks.learning._runs import probed
 
@@ -484,20 +410,23 @@ def _probed(corpus: str, seed: int, configuration: Configuration, folder: Path) 
 FIVE: Configuration = {"minutes": 5.0}
 
 
-@suite.unit(figures=_probe_figures("arxiv"), data=ARXIV, configuration=FIVE, in_quick=False)
+@suite.unit(figures=of_recipes("arxiv", RECIPES, -1.0), data=ARXIV, configuration=FIVE, in_quick=False)
 def probe_arxiv(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """The default beside each recipe for five minutes on papers."""
     return _probed("arxiv", seed, configuration, folder)
 
 
-@suite.unit(figures=_probe_figures("irc"), data=IRC, configuration=FIVE, in_quick=False)
+@suite.unit(figures=of_recipes("irc", RECIPES, -1.0), data=IRC, configuration=FIVE, in_quick=False)
 def probe_irc(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """The same on chat."""
     return _probed("irc", seed, configuration, folder)
 
 
 @suite.unit(
-    figures=_probe_figures("technical"), data=[*TECHDOCS, *INTENT_FILES], configuration=FIVE, in_quick=False
+    figures=of_recipes("technical", RECIPES, -1.0),
+    data=[*TECHDOCS, *INTENT_FILES],
+    configuration=FIVE,
+    in_quick=False,
 )
 def probe_technical(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """The same on technical documents, measured on requests of other kinds."""
@@ -505,7 +434,10 @@ def probe_technical(seed: int, configuration: Configuration, folder: Path) -> di
 
 
 @suite.unit(
-    figures=_probe_figures("chinese"), data=[*CHINESE, *STS_ZH.values()], configuration=FIVE, in_quick=False
+    figures=of_recipes("chinese", RECIPES, -1.0),
+    data=[*CHINESE, *STS_ZH.values()],
+    configuration=FIVE,
+    in_quick=False,
 )
 def probe_chinese(seed: int, configuration: Configuration, folder: Path) -> dict[str, float]:
     """The same on Chinese text."""

@@ -9,6 +9,7 @@ from typing import Literal
 from llmagentos.evaluation import RetrievalTask, STSTask
 
 Half = Literal["choose", "report"]
+Way = Literal["neighbours", "few", "all"]
 Row = Mapping[str, str]  # id, text, and where there is one title, group, time, nick
 
 
@@ -38,7 +39,7 @@ class LabelledTask:
     """
 
     name: str
-    way: Literal["neighbours", "few", "all"]
+    way: Way
     train_texts: tuple[str, ...]
     train_labels: tuple[str, ...]
     texts: tuple[str, ...]

@@ -16,7 +16,7 @@ from benchmarks._texts import hashed, read_lines, read_rows
 from benchmarks.learning._arxiv import arxiv_split
 from benchmarks.learning._irc import irc_split
 from benchmarks.learning._metatool import metatool_split
-from benchmarks.learning._split import Half, LabelledTask, Split
+from benchmarks.learning._split import Half, LabelledTask, Split, Way
 from llmagentos.evaluation import ClassificationTask, RetrievalTask, STSTask, load_task
 
 ARXIV = ("corpus/arxiv/train-cs.jsonl.zst", "corpus/arxiv/stream2019-cs.jsonl.zst")
@@ -33,6 +33,7 @@ TECHDOCS = tuple(f"corpus/techdocs/{name}.jsonl.zst" for name in ("eips", "peps"
 STSB: dict[Half, str] = {"choose": "eval/sts_en/STSB-dev.tsv", "report": "eval/sts_en/STSB-test.tsv"}
 STS_ZH = {"stsb-zh": "eval/sts_zh/stsb-zh-dev.tsv", "lcqmc": "eval/sts_zh/lcqmc-dev.tsv"}
 INTENTS = {"banking77": "eval/cls_banking77", "clinc150": "eval/cls_clinc150"}
+_WAYS: dict[str, Way] = {"knn": "neighbours", "five": "few", "all": "all"}
 
 
 def arxiv() -> Split:
@@ -74,10 +75,10 @@ def intents(half: Half) -> dict[str, LabelledTask]:
         if half == "choose":
             tested = [row for row in rows if hashed(row[1]) % 5 == 0]
             rows = [row for row in rows if hashed(row[1]) % 5]
-        for suffix, way in (("knn", "neighbours"), ("five", "few"), ("all", "all")):
+        for suffix, way in _WAYS.items():
             found[f"{name}-{suffix}"] = LabelledTask(
                 name=f"{name}, {way}",
-                way=way,  # type: ignore[arg-type]  # of the tuples mypy keeps str only
+                way=way,
                 train_labels=tuple(label for label, _ in rows),
                 train_texts=tuple(text for _, text in rows),
                 labels=tuple(label for label, _ in tested),
