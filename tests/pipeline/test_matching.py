@@ -20,15 +20,9 @@ from llmagentos.pipeline._matching import (
 )
 from llmagentos.training import TrainingConfig
 
-from ..training.small import bert, make_documents, make_texts
+from ..training.small import make_documents, make_texts
 
 CONFIG = replace(TrainingConfig().resolved(pretrained=True), precision="fp32")
-
-
-@pytest.fixture
-def encoder() -> TransformerEncoder:
-    tiny: TransformerEncoder = bert().eval()
-    return tiny
 
 
 def test_cross_entropies_against_the_formula(encoder: TransformerEncoder) -> None:

@@ -13,29 +13,23 @@ from llmagentos.encoder import TransformerEncoder
 from llmagentos.loss import LossConfig
 from llmagentos.pipeline import Trial, _matching, _preparing, _probe, _train, train
 from llmagentos.pipeline._matching import matchings
-from llmagentos.pipeline._probe import candidates, choose_views
+from llmagentos.pipeline._probe import candidates, choose_recipe
 from llmagentos.training import TrainingConfig, TrainingResult
 from llmagentos.views import Preset, Views, ViewsConfig
 
 from ..encoder.tiny import save_models
-from ..training.small import bert, make_documents, make_store, make_texts
+from ..training.small import make_documents, make_store, make_texts
 
 TEXTS = make_texts(80)
 CONFIG = TrainingConfig(batch_size=32, learning_rate=1e-3, max_tokens=30).resolved(pretrained=True)
 CONFIG = replace(CONFIG, precision="fp32")
 
 
-@pytest.fixture
-def encoder() -> TransformerEncoder:
-    tiny: TransformerEncoder = bert().eval()
-    return tiny
-
-
 def _choose(
     encoder: TransformerEncoder, folder: Path, texts: list[Document], *, max_tokens: int = 30
 ) -> list[Trial]:
     store = make_store(folder / "store", TEXTS, encoder.tokenizer)
-    return choose_views(
+    return choose_recipe(
         encoder,
         candidates(ViewsConfig(), LossConfig(), 0.0, transforms=True, mean_tokens=100),
         lambda views: Views(store, views),
@@ -119,7 +113,7 @@ def test_what_is_chosen_is_what_the_run_trains_with(tmp_path: Path, monkeypatch:
     chosen = Trial(
         preset="crop", pairs=0.6, temperature=0.1, before=2.0, after=1.0, over_usual=(-1, -2, -0.5)
     )
-    monkeypatch.setattr(_preparing, "choose_views", lambda *arguments, **options: [chosen])
+    monkeypatch.setattr(_preparing, "choose_recipe", lambda *arguments, **options: [chosen])
     monkeypatch.setattr(_matching, "_FEWEST_TEXTS", 100)
     trained = train(make_documents(make_texts(300)), tmp_path / "model", steps=2)
     config = Config.from_file(trained.path / "config.toml")
@@ -137,7 +131,7 @@ def test_little_time_is_not_spent_on_a_trial(
     def stop(*arguments: Any, **options: Any) -> None:
         raise TriedError
 
-    monkeypatch.setattr(_preparing, "choose_views", stop)
+    monkeypatch.setattr(_preparing, "choose_recipe", stop)
     monkeypatch.setattr(_matching, "_FEWEST_TEXTS", 100)
     monkeypatch.setattr(_train, "train_encoder", stop if not tried else None)
     bert = save_models(tmp_path / "models")["bert"]

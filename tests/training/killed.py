@@ -40,7 +40,7 @@ from llmagentos.views import Views, ViewsConfig
 from tests.encoder.tiny import tiny_bert
 
 from .children import fork
-from .small import CONFIG, Hungry, bert, make_store, make_texts
+from .small import CONFIG, Hungry, bert_of, make_store, make_texts
 
 CASES = ["static-adamw", "static-sgd", "bert-adamw", "bert-sgd"]
 STEPS, CHECKPOINT_STEPS = 22, 5
@@ -187,7 +187,7 @@ def full_disk(folder: Path) -> None:
 
 def out_of_memory(folder: Path) -> None:
     """Runs for which memory runs out at the same step, and that are killed later, and at that very moment."""
-    encoder: Hungry = bert(Hungry)
+    encoder = bert_of(Hungry)
     store = make_store(folder / "store", make_texts(70), encoder.tokenizer)
     config = replace(CONFIG, learning_rate=0.002, checkpoint_steps=CHECKPOINT_STEPS, micro_batch_tokens=256)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -17,6 +17,8 @@ from llmagentos.tokens import TokenStore, build_store
 from llmagentos.training import Budget, ResolvedTrainingConfig, TrainingConfig, TrainingResult, train_encoder
 from llmagentos.views import ViewBatch, Views, ViewsConfig
 from tests.encoder.tiny import tiny_bert
+
+Kind = TypeVar("Kind", bound=TransformerEncoder)
 
 TOPICS, ENDINGS = "bdfgklmn", [f"{'aeiou'[n % 5]}{letter}o" for n, letter in enumerate("bcdfgklmnprs")]
 WORDS = [topic + ending for topic in TOPICS for ending in ENDINGS]
@@ -64,8 +66,13 @@ def static(tokenizer: Tokenizer, dimension: int = 16) -> StaticEncoder:
     return StaticEncoder(tokenizer, dimension)
 
 
-def bert(kind: type[TransformerEncoder] = TransformerEncoder) -> Any:
+def bert() -> TransformerEncoder:
     """A tiny BERT with dropout; its weights are always the same, and its tokenizer hardly ever."""
+    return bert_of(TransformerEncoder)
+
+
+def bert_of(kind: type[Kind]) -> Kind:
+    """The same, as an encoder that differs."""
     torch.manual_seed(0)
     return kind(*tiny_bert())
 
@@ -143,7 +150,7 @@ class Spoilt(Encoder):
         return h if self._left > 0 else self._spoil(h)
 
     def save(self, folder: Path) -> None:
-        raise NotImplementedError
+        self.static.save(folder)
 
 
 class Spoil:

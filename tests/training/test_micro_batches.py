@@ -13,7 +13,7 @@ from llmagentos.errors import OutputError, TrainingError
 from llmagentos.training._micro_batches import MicroBatches
 from llmagentos.views import Views, ViewsConfig
 
-from .small import CONFIG, bert, make_store, make_texts, train
+from .small import CONFIG, bert_of, make_store, make_texts, train
 
 
 def test_slots_at_each_step(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_no_more_goes_at_once_than_was_asked_for(tmp_path: Path, slots: int) -> 
             seen.append((len(offsets) - 1, len(tokens) + 2 * (len(offsets) - 1)))
             return super().forward(tokens, offsets)
 
-    encoder = bert(Watched)
+    encoder = bert_of(Watched)
     store = make_store(tmp_path / "store", make_texts(40), encoder.tokenizer)
     views = Views(store, ViewsConfig(preset="crop"))
     seen.clear()

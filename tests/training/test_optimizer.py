@@ -35,7 +35,7 @@ def test_sgd_has_momentum_and_takes_the_rate_of_the_step() -> None:
 
 def test_the_table_takes_its_share_of_the_rate() -> None:
     encoder = bert()
-    assert encoder.table is encoder.backbone.embeddings.word_embeddings.weight
+    assert encoder.table is encoder.backbone.get_parameter("embeddings.word_embeddings.weight")
     sgd = replace(CONFIG, optimizer="sgd", table_rate=0.1)
     before = {name: p.detach().clone() for name, p in encoder.named_parameters()}
     optimizer = make_optimizer(encoder, sgd)

@@ -20,7 +20,7 @@ from llmagentos.training._optimizer import bytes_to_come, make_optimizer, update
 from llmagentos.training._step import StepGradient
 from llmagentos.views import ViewBatch, Views
 
-from .small import CONFIG, VIEWS, Hungry, bert, make_pairs, make_store, make_texts, static, train
+from .small import CONFIG, VIEWS, Hungry, bert, bert_of, make_pairs, make_store, make_texts, static, train
 
 OUT_OF_MEMORY = "DefaultCPUAllocator: can't allocate memory: you tried to allocate 5 bytes"
 
@@ -42,7 +42,7 @@ class HungryLoss(NTXentLoss):
 
 @pytest.fixture
 def encoder() -> Hungry:
-    encoder: Hungry = bert(Hungry)
+    encoder = bert_of(Hungry)
     encoder.micro_batch_tokens = 64
     return encoder.eval()
 

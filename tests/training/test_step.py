@@ -26,7 +26,7 @@ from .small import (
     CONFIG,
     VIEWS,
     Hungry,
-    bert,
+    bert_of,
     make_pairs,
     make_store,
     make_texts,
@@ -40,7 +40,7 @@ TEMPERATURE = 0.1
 
 @pytest.fixture(scope="module")
 def first() -> Hungry:
-    encoder: Hungry = bert(Hungry)
+    encoder = bert_of(Hungry)
     encoder.micro_batch_tokens = 64
     return encoder
 

@@ -42,7 +42,7 @@ from llmagentos.training import (
 from llmagentos.views import ViewBatch, Views, ViewsConfig
 
 from .children import ends, start
-from .small import CONFIG, Hungry, bert, make_texts, static, word_tokenizer
+from .small import CONFIG, Hungry, bert_of, make_texts, static, word_tokenizer
 
 STEPS, STOP = 8, 6
 SGD = replace(
@@ -99,7 +99,7 @@ class Material:
             for n, text in enumerate(make_texts(10) * 6)
         ]
         encoders: dict[str, Encoder] = {
-            kind: static(word_tokenizer()) if kind == "static" else bert(Hungry) for kind in kinds
+            kind: static(word_tokenizer()) if kind == "static" else bert_of(Hungry) for kind in kinds
         }
         stores = {
             kind: TokenStore(path)

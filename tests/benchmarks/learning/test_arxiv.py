@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from benchmarks.learning._arxiv import arxiv_split, categories, fifth_of_least_overlap, without_words
-from benchmarks.learning._split import NeighbourTask, write_rows
+from benchmarks.learning._split import Half, NeighbourTask, write_rows
 from llmagentos.corpus import CorpusConfig, Document, build_corpus, read_documents
 from llmagentos.evaluation import RetrievalTask
 
@@ -25,10 +25,11 @@ def test_three_parts_share_nothing() -> None:
     split = arxiv_split(OLD, NEW, number=10, each=1)
     trained = {row["text"] for row in split.training}
     parts = []
-    for half, low, high in (("choose", 100, 130), ("report", 0, 40)):
-        task = split.tasks[half]["arxiv-title"]  # type: ignore[index]  # a loop loses the literal
+    numbers: dict[Half, range] = {"choose": range(100, 130), "report": range(40)}
+    for half, among in numbers.items():
+        task = split.tasks[half]["arxiv-title"]
         assert isinstance(task, RetrievalTask) and len(task.queries) == 10
-        assert {int(query.split()[1]) for query in task.queries} <= set(range(low, high))
+        assert {int(query.split()[1]) for query in task.queries} <= set(among)
         parts.append(set(task.documents))
     assert len(trained) == 30 and not trained & parts[0] and not trained & parts[1]
     assert split.removed == {"choose": 0, "report": 0}

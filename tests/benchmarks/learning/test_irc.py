@@ -7,6 +7,7 @@ import pytest
 from benchmarks._provenance import DATA
 from benchmarks._texts import hashed
 from benchmarks.learning._irc import irc_split, without_nick
+from benchmarks.learning._split import Half
 from benchmarks.learning._suite import irc
 from llmagentos.evaluation import RetrievalTask
 
@@ -47,8 +48,9 @@ def test_the_half_is_the_hash_of_the_link() -> None:
         f"a{line} b{line} c{line}": hashed(link) % 2
         for link, line in zip(LINKS, range(0, 300, 2), strict=True)
     }
-    for half, parity in (("choose", 0), ("report", 1)):
-        task = split.tasks[half]["irc"]  # type: ignore[index]  # a loop loses the literal
+    parities: dict[Half, int] = {"choose": 0, "report": 1}
+    for half, parity in parities.items():
+        task = split.tasks[half]["irc"]
         assert isinstance(task, RetrievalTask)
         assert {firsts[query] for query in task.queries} == {parity}
 
