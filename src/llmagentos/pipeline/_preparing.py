@@ -25,7 +25,7 @@ from llmagentos.evaluation import RetrievalTask
 from llmagentos.pipeline._heldout import heldout_task
 from llmagentos.pipeline._items import find_pairs, items_of, share_of
 from llmagentos.pipeline._matching import Matching, matchings, texts_aside
-from llmagentos.pipeline._probe import Candidate, Trial, candidates, choose_views, usual_preset
+from llmagentos.pipeline._probe import Candidate, Trial, candidates, choose_recipe, usual_preset
 from llmagentos.pipeline._progress import OnProgress, Update
 from llmagentos.pipeline._related_words import related_words_for
 from llmagentos.pipeline._settled import Settled
@@ -228,7 +228,7 @@ def made_trials(
             return [Trial(**row | {"over_usual": tuple(row["over_usual"])}) for row in rows]
     if not matched or len(recipes) < 2:
         return []
-    trials = choose_views(
+    trials = choose_recipe(
         model,
         recipes,
         items,

@@ -1,4 +1,4 @@
-"""Which views suit this text and this encoder: a short trial on text kept aside decides.
+"""Which recipe suits this text and this encoder: a short trial on text kept aside decides.
 
 Published results conflict by the length of texts, so neither crops nor dropout nor structural pairs are
 assumed (design 2.6), nor the temperature where texts are short. Each recipe trains the same start on as many
@@ -130,7 +130,7 @@ class Trial:
         return f"{self.recipe}: cross-entropy {self.before:.4f} -> {self.after:.4f}{beside}"
 
 
-def choose_views(
+def choose_recipe(
     encoder: Encoder,
     recipes: Sequence[Candidate],
     items_of: Callable[[ViewsConfig], Views | PairedViews],
