@@ -86,6 +86,7 @@ def test_file_names_that_are_not_utf8(tmp_path: Path) -> None:
     ("make", "message"),
     [
         (lambda folder: folder / "corpus.jsnl", "did you mean .*corpus.jsonl"),
+        (lambda folder: folder / "missing.txt", "missing.txt; check the spelling"),
         (lambda folder: folder / "no" / "a.txt", "does not exist either"),
         (lambda folder: folder / "notes.pdf", "not a form of text that can be read .*\\.jsonl"),
         (lambda folder: folder / "empty", "nothing that can be read, found: no files"),
@@ -98,6 +99,7 @@ def test_inputs_that_cannot_be_read_are_one_sentence(
     (tmp_path / "corpus.jsonl").write_text('{"text": "x"}\n')
     (tmp_path / "notes.pdf").write_bytes(b"%PDF")
     (tmp_path / "empty").mkdir()
+    (tmp_path / "missing.txt.partial").mkdir()
     (tmp_path / "pictures").mkdir()
     (tmp_path / "pictures" / "a.png").write_bytes(b"x")
     with pytest.raises(InputError, match=message):

@@ -139,7 +139,9 @@ def _nearest_hint(path: Path) -> str:
     if not path.parent.is_dir():
         return f"; the folder {path.parent} does not exist either, so check the spelling of the whole path"
     try:
-        near = difflib.get_close_matches(path.name, os.listdir(path.parent), n=1)
+        # what a run has begun to write is no text, and often has the name of its input in its own
+        others = [name for name in os.listdir(path.parent) if not name.endswith(".partial")]
+        near = difflib.get_close_matches(path.name, others, n=1)
     except OSError:
         near = []
     return f"; did you mean {path.parent / near[0]}?" if near else "; check the spelling of the path"
