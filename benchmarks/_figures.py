@@ -196,6 +196,8 @@ class Suite:
         parser.add_argument("--quick", action="store_true", help="one seed of a smaller configuration")
         parser.add_argument("--measure", nargs=3, metavar=("UNIT", "SEED", "RESULT"), help=argparse.SUPPRESS)
         options = parser.parse_args(arguments)
+        if options.seeds is not None and options.seeds < 1:
+            parser.error(f"--seeds must be at least 1, got {options.seeds}; leave it out for all")
         if options.measure:
             name, seed, result = options.measure
             self._measure(self.units[name], int(seed), options.quick, Path(result))

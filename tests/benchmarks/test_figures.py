@@ -215,3 +215,10 @@ def test_an_unknown_name_is_answered_with_the_known_ones(
     with pytest.raises(SystemExit) as end:
         bench.run("--only", "nothing")
     assert end.value.code == 2 and "growing, growth, steady, waste" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("number", ["0", "-1"])
+def test_no_seed_at_all_is_refused(bench: Bench, number: str) -> None:
+    with pytest.raises(SystemExit):
+        bench.run("--seeds", number)
+    assert f"--seeds must be at least 1, got {number}" in bench.capfd.readouterr().err

@@ -139,3 +139,9 @@ def test_hashes_of_the_queue_say_nothing_without_those_of_the_texts() -> None:
 def test_dimensions_are_at_least_one() -> None:
     with pytest.raises(ConfigError, match=r"dimensions must be >= 1, got 0; .*\(loss.dimensions\)"):
         NTXentLoss(0.1, dimensions=(64, 0))
+
+
+def test_a_temperature_that_is_open_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"open, and a loss needs a number; .* LossConfig.resolved\(\)"):
+        NTXentLoss(**asdict(LossConfig()))
+    assert NTXentLoss(**asdict(LossConfig().resolved())).temperature == 0.05

@@ -1,5 +1,6 @@
 """The trial that chooses views: fair, without a trace in the encoder, and right about what matches better."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,13 +10,13 @@ import torch
 
 from llmagentos.config import Config
 from llmagentos.corpus import Document, structural_pairs
-from llmagentos.encoder import TransformerEncoder
-from llmagentos.loss import LossConfig
+from llmagentos.encoder import Encoder, StaticEncoder, TransformerEncoder
+from llmagentos.loss import LossConfig, NTXentLoss
 from llmagentos.pipeline import Trial, _matching, _preparing, _probe, _train, train
 from llmagentos.pipeline._matching import matchings
-from llmagentos.pipeline._probe import candidates, choose_recipe
-from llmagentos.training import TrainingConfig, TrainingResult
-from llmagentos.views import Preset, Views, ViewsConfig
+from llmagentos.pipeline._probe import Candidate, candidates, choose_recipe
+from llmagentos.training import ResolvedTrainingConfig, TrainingConfig, TrainingResult, train_encoder
+from llmagentos.views import PairedViews, Preset, Views, ViewsConfig
 
 from ..encoder.tiny import save_models
 from ..training.small import make_documents, make_store, make_texts
@@ -115,10 +116,41 @@ def test_what_is_chosen_is_what_the_run_trains_with(tmp_path: Path, monkeypatch:
     )
     monkeypatch.setattr(_preparing, "choose_recipe", lambda *arguments, **options: [chosen])
     monkeypatch.setattr(_matching, "_FEWEST_TEXTS", 100)
+    trained_with: list[tuple[float, float | None]] = []
+
+    def spy(
+        encoder: Encoder, items: Views | PairedViews, size: int, loss: NTXentLoss, *rest: Any, **options: Any
+    ) -> TrainingResult:
+        trained_with.append((loss.temperature, items.recipe.pairs))
+        return train_encoder(encoder, items, size, loss, *rest, **options)
+
+    monkeypatch.setattr(_train, "train_encoder", spy)
     trained = train(make_documents(make_texts(300)), tmp_path / "model", steps=2)
     config = Config.from_file(trained.path / "config.toml")
     assert (config.views.pairs, config.loss.temperature) == (0.6, 0.1)
-    assert trained.report is not None and "temperature 0.1" in str(trained.trials[0])
+    assert trained_with == [(0.1, 0.6)]
+
+
+def test_small_is_tried_as_the_table_that_it_begins_as(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tried: list[tuple[type[Encoder], int, bool]] = []
+
+    def spy(encoder: Encoder, recipes: Sequence[Candidate], *rest: Any, **options: Any) -> list[Trial]:
+        config = rest[2]
+        assert isinstance(config, ResolvedTrainingConfig)
+        tried.append((type(encoder), config.batch_size, {one.views.preset for one in recipes} == {"crop"}))
+        return choose_recipe(encoder, recipes, *rest, **options)
+
+    monkeypatch.setattr(_preparing, "choose_recipe", spy)
+    monkeypatch.setattr(_matching, "_FEWEST_TEXTS", 100)
+    settings = Config().override(["encoder.dimension=32", "encoder.heads=2", "training.batch_size=8"])
+    trained = train(
+        make_documents(make_texts(300)), tmp_path / "model", encoder="small", config=settings, steps=2
+    )
+    usual = TrainingConfig().resolved(pretrained=False).batch_size
+    assert tried == [(StaticEncoder, usual, True)]
+    assert len(trained.trials) == 4
 
 
 @pytest.mark.parametrize(("minutes", "tried"), [(4.9, False), (5.0, True), (None, True)])

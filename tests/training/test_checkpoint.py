@@ -228,8 +228,8 @@ def test_weights_of_another_encoder(tmp_path: Path) -> None:
     ("given", "difference"),
     [
         ({"training": {"seed": 1}}, r"training\.seed was 0 and is now 1"),
-        ({"training": {"seed": 0}, "views": {}}, r"views was None and is now {}"),
-        ({}, r"training was {'seed': 0} and is now None"),
+        ({"training": {"seed": 0}, "views": {}}, r"views was unset and is now {}"),
+        ({}, r"training was {'seed': 0} and is now unset"),
     ],
 )
 def test_other_settings_are_refused_by_name(

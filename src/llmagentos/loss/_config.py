@@ -57,11 +57,11 @@ class LossConfig:
         return self if self.temperature else replace(self, temperature=_DEFAULT_TEMPERATURE)
 
 
-def check_settings(temperature: float, hardness: float, dimensions: tuple[int, ...] = ()) -> None:
+def check_settings(temperature: float | None, hardness: float, dimensions: tuple[int, ...] = ()) -> None:
     """Refuse what `LossConfig` refuses, for those who call the loss without it.
 
     Args:
-        temperature: tau.
+        temperature: tau; a loss has no trial that could choose it, so it must not be open.
         hardness: alpha.
         dimensions: of Matryoshka.
 
@@ -73,6 +73,11 @@ def check_settings(temperature: float, hardness: float, dimensions: tuple[int, .
             raise ConfigError(
                 f"dimensions must be >= 1, got {length}; {_USUAL_DIMENSIONS} are usual (loss.dimensions)"
             )
+    if temperature is None:
+        raise ConfigError(
+            f"temperature is open, and a loss needs a number; {_USUAL_TEMPERATURE}, and "
+            f"LossConfig.resolved() has {_DEFAULT_TEMPERATURE:g} (loss.temperature)"
+        )
     for name, value, least, most, usual in (
         ("temperature", temperature, _LOWEST_TEMPERATURE, math.inf, _USUAL_TEMPERATURE),
         ("hardness", hardness, 0.0, _GREATEST_HARDNESS, _USUAL_HARDNESS),

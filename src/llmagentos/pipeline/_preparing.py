@@ -118,19 +118,20 @@ def prepare(
     untrainable = {document.text for document in aside}
     store = tokens_of(corpus, run.pretrained, untrainable, work / "store", run.config, on_progress)
     asked = run.config.views
-    preset = asked.preset or usual_preset(transforms=run.transforms and not run.adapts)
+    preset = asked.preset or usual_preset(transforms=run.begins_as_transformer and not run.adapts)
     related = related_words_for(replace(asked, preset=preset).resolved(), store, work)
     model = starting_encoder(run.begins_as, store, run.config, work, run.pretrained).to(device)
     pairs = find_pairs(corpus, store, run.config, work, on_progress, aside=untrainable)
     share = share_of(pairs, asked)
     mean_tokens = store.num_tokens / len(store)
-    recipes = candidates(asked, run.config.loss, share, transforms=run.transforms, mean_tokens=mean_tokens)
+    transforms = run.begins_as_transformer
+    recipes = candidates(asked, run.config.loss, share, transforms=transforms, mean_tokens=mean_tokens)
     trials = made_trials(
         model,
-        recipes[:1] if run.is_small else recipes,
+        recipes,
         lambda recipe: items_of(store, recipe, work, related),
         matched,
-        run.training,
+        run.begins_with,
         work,
         on_progress,
     )

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from llmagentos.config import Config
 from llmagentos.encoder import Encoder, StaticEncoder, load_encoder
 from llmagentos.pipeline._progress import OnProgress, Update
-from llmagentos.pipeline._small import small_config, why_static
+from llmagentos.pipeline._small import small_config, table_training, why_static
 from llmagentos.pipeline._start import check_adaptable, check_teacher, encoder_name, with_teacher_found
 from llmagentos.training import (
     Ranks,
@@ -49,6 +49,16 @@ class Settled:
     def begins_as(self) -> str:
         """What the text is met with first."""
         return "static" if self.is_small else self.encoder
+
+    @property
+    def begins_with(self) -> ResolvedTrainingConfig:
+        """The settings that this is trained with."""
+        return table_training(self.config) if self.is_small else self.training
+
+    @property
+    def begins_as_transformer(self) -> bool:
+        """Whether this is a Transformer."""
+        return self.transforms and not self.is_small
 
 
 def settle(

@@ -200,7 +200,8 @@ def difference(stored: dict[str, Any], given: dict[str, Any], path: str = "") ->
         if isinstance(old, str) and isinstance(new, str):  # a whole file of settings: the first other line
             lines = zip_longest(old.splitlines(), new.splitlines(), fillvalue="")
             old, new = next(pair for pair in lines if pair[0] != pair[1])
-        return f"{path}{key} was {old!r} and is now {new!r}"
+        was, now = ("unset" if value is None else repr(value) for value in (old, new))
+        return f"{path}{key} was {was} and is now {now}"
     return "nothing"
 
 
