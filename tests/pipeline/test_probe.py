@@ -1,4 +1,4 @@
-"""The trial that chooses views: fair, without a trace in the encoder, and right about what matches better."""
+"""The trial of recipes: fair, without a trace in the encoder, and right about what matches better."""
 
 from collections.abc import Sequence
 from dataclasses import replace

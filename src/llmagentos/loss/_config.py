@@ -54,7 +54,7 @@ class LossConfig:
 
     def resolved(self) -> "LossConfig":
         """The same settings with a temperature."""
-        return self if self.temperature else replace(self, temperature=_DEFAULT_TEMPERATURE)
+        return self if self.temperature is not None else replace(self, temperature=_DEFAULT_TEMPERATURE)
 
 
 def check_settings(temperature: float | None, hardness: float, dimensions: tuple[int, ...] = ()) -> None:

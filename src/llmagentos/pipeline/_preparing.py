@@ -1,4 +1,4 @@
-"""What a run has before it trains: a corpus, its tokens, pairs, and the trials that chose its views."""
+"""What a run has before it trains: a corpus, its tokens, pairs, and the trials that chose its recipe."""
 
 import json
 from collections.abc import Callable, Collection, Iterable, Sequence
@@ -103,7 +103,7 @@ def prepare(
         inputs: of `train`.
         run: what is trained.
         work: the working folder.
-        device: on which to try views.
+        device: on which to try recipes.
         on_progress: called as it goes on.
         keeps_aside: keep texts aside, for trials and the verdict.
 

@@ -1,8 +1,9 @@
 """Whether what was trained is kept: a run that can tell must not end worse than it started.
 
-Trained and start match texts that were kept aside, as in the trial of views. Where training made that worse
-beyond chance, the model is what the run started from. A Transformer that grew on a table must have made it
-better: it takes many times as long to embed a text.
+Trained and start match texts that were kept aside: the same as in the trial, which has chosen a recipe by
+them. Where training made that worse beyond chance, on average over what is matched, the model is what the
+run started from. A Transformer that grew on a table must have made it better: it takes many times as long
+to embed a text.
 """
 
 from collections.abc import Sequence
