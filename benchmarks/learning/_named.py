@@ -40,7 +40,7 @@ def of_methods(methods: Mapping[str, Iterable[str]]) -> list[Figure]:
     ]
 
 
-def of_model(name: str, scores: Scores) -> list[Figure]:
+def of_scores(name: str, scores: Scores) -> list[Figure]:
     """The scores of a model."""
     return [Figure(f"learning-{name}-{task}", unit=UNITS[task], at_least=bar) for task, bar in scores.items()]
 
@@ -48,7 +48,7 @@ def of_model(name: str, scores: Scores) -> list[Figure]:
 def of_run(name: str, scores: Scores, gaps: Gaps, minutes: float) -> list[Figure]:
     """What a run of so many minutes is asked."""
     return [
-        *of_model(name, scores),
+        *of_scores(name, scores),
         *(
             Figure(
                 f"learning-{name}-{task}-over-{other}", unit=f"{UNITS[task]}, model - {other}", at_least=bar

@@ -140,7 +140,7 @@ def test_the_page_is_whole_and_needs_nothing_else(tmp_path: Path, letters: Encod
         path,
         title="A <title>",
         report=report(ABOVE, BELOW),
-        facts={"texts": 12345, "minutes": 2.5, "语料": "<文档>", "titles used": True},
+        facts={"texts": 12345, "minutes": 2.5, "语料": "<文档>", "titles used": True, "tried": ["a", "b"]},
         metrics=[
             {"step": step, "loss": 1 / step, "alignment": 0.5, "uniformity": -float(step)}
             for step in range(1, 2000)
@@ -167,6 +167,7 @@ def test_the_page_is_whole_and_needs_nothing_else(tmp_path: Path, letters: Encod
         "A &lt;title&gt;",
         "12,345",
         "&lt;文档&gt;",
+        "<dt>tried</dt><dd>a</dd><dd>b</dd>",
         "beta &lt;gamma&gt;",
         "包 甲",
         "&lt;d&gt;",

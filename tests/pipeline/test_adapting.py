@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from opencc import OpenCC
 from sentence_transformers import SentenceTransformer
 
 from llmagentos.config import Config
@@ -70,6 +71,13 @@ def test_new_texts_have_new_tokens_that_learned(model: Path, models: dict[str, P
 def test_the_model_loads_elsewhere(model: Path) -> None:
     theirs = SentenceTransformer(str(model), device="cpu").encode([*OLD[:2], *CHINESE])
     np.testing.assert_allclose(EmbeddingModel.load(model).encode([*OLD[:2], *CHINESE]), theirs, atol=1e-5)
+
+
+def test_forms_of_a_text_have_one_vector_elsewhere_too(model: Path) -> None:
+    forms = [CHINESE[0], OpenCC("s2t").convert(CHINESE[0]), CHINESE[0].replace("，", ",")]
+    assert len(set(forms)) == 3
+    vectors = SentenceTransformer(str(model), device="cpu").encode(forms)
+    np.testing.assert_allclose(vectors[1:], vectors[[0, 0]], atol=1e-6)
 
 
 @pytest.mark.parametrize("moment", [("tokens", 0), ("training", 5)], ids=lambda moment: str(moment[0]))

@@ -53,10 +53,12 @@ def test_a_text_counts_once_however_often_it_is_matched(encoder: TransformerEnco
     matched = matchings(documents, structural_pairs(documents[:25]))
     assert [len(one.texts) for one in matched] == [25, 30]
     values = reciprocal_ranks(encoder, matched, CONFIG)
+    assert values.shape == (2, 30)
+    assert (values[0, 25:] == 0).all() and (values[:, :25] > 0).all()
     each = [reciprocal_ranks(encoder, [one], CONFIG) for one in matched]
-    assert values.shape == (30,)
-    assert values.mean() == pytest.approx((each[0].mean() + each[1].mean()) / 2)
-    assert values[25:] == pytest.approx(each[1][25:] / 2)
+    assert [one.shape for one in each] == [(1, 25), (1, 30)]
+    assert values.mean(axis=1) == pytest.approx([one.mean() for one in each])
+    assert values[1] == pytest.approx(each[1][0])
 
 
 def test_few_pairs_are_not_matched() -> None:
@@ -74,16 +76,20 @@ def test_the_texts_kept_aside_do_not_depend_on_the_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "pretrained", "aside"),
+    ("number", "characters", "pretrained", "aside"),
     [
-        (1_999, False, 0),
-        (2_000, False, 200),
-        (30_000, False, 600),
-        (90_000, False, 1_000),
-        (90_000, True, 200),
+        (1_999, 10, False, 0),
+        (2_000, 1_000, False, 200),
+        (30_000, 10, False, 600),
+        (90_000, 1_000, False, 1_000),
+        (90_000, 10, True, 1_000),
+        (90_000, 500, True, 500),
+        (90_000, 2_000, True, 200),
     ],
 )
-def test_a_share_of_the_texts_is_kept_aside(number: int, *, pretrained: bool, aside: int) -> None:
-    texts = [Document(id=str(place), text=f"text {place}") for place in range(number)]
+def test_a_share_of_the_texts_is_kept_aside(
+    number: int, characters: int, *, pretrained: bool, aside: int
+) -> None:
+    texts = [Document(id=str(place), text=f"{place:0{characters}d}") for place in range(number)]
     corpus: Any = SimpleNamespace(num_training=number, training=lambda: iter(texts))
     assert len(texts_aside(corpus, pretrained=pretrained)) == aside

@@ -27,16 +27,23 @@ CONFIG = replace(CONFIG, precision="fp32")
 
 
 def _choose(
-    encoder: TransformerEncoder, folder: Path, texts: list[Document], *, max_tokens: int = 30
+    encoder: TransformerEncoder,
+    folder: Path,
+    texts: list[Document],
+    *,
+    max_tokens: int = 30,
+    seconds: float | None = None,
 ) -> list[Trial]:
     store = make_store(folder / "store", TEXTS, encoder.tokenizer)
     return choose_recipe(
         encoder,
-        candidates(ViewsConfig(), LossConfig(), 0.0, transforms=True, mean_tokens=100),
-        lambda views: Views(store, views),
+        candidates(ViewsConfig(), None, 0.0, transforms=True, mean_tokens=100),
+        lambda recipe: Views(store, ViewsConfig(preset=recipe.preset)),
+        LossConfig(),
         matchings(texts, structural_pairs(texts)),
         replace(CONFIG, max_tokens=max_tokens),
         folder / "probe",
+        seconds=seconds,
         on_trial=lambda trial: None,
     )
 
@@ -44,8 +51,8 @@ def _choose(
 def test_the_encoder_is_as_it_was_and_the_best_is_first(encoder: TransformerEncoder, tmp_path: Path) -> None:
     start = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     trials = _choose(encoder, tmp_path, make_documents(make_texts(100)[80:]))
-    assert {trial.preset for trial in trials} == {"span", "dropout"}
-    usual, best = (next(t for t in trials if t.preset == "span")), min(trials, key=lambda t: t.after)
+    assert {trial.recipe.preset for trial in trials} == {"span", "dropout"}
+    usual, best = (next(t for t in trials if t.recipe.preset == "span")), min(trials, key=lambda t: t.after)
     assert usual.over_usual == (0, 0, 0)
     assert trials[0] == (best if best.over_usual[2] < 0 else usual)
     for trial in trials:
@@ -73,18 +80,22 @@ def test_recipes_are_tried_on_as_many_tokens(
     assert 14 <= steps["span"] <= 26
 
 
+def test_what_there_is_no_time_for_is_not_tried(encoder: TransformerEncoder, tmp_path: Path) -> None:
+    trials = _choose(encoder, tmp_path, make_documents(make_texts(100)[80:]), seconds=1e-6)
+    assert [trial.recipe.preset for trial in trials] == ["span"]
+
+
 @pytest.mark.parametrize(
     ("settled", "share", "number"),
-    [({}, 0.3, 6), ({}, 0.0, 2), ({"preset": "seed"}, 0.3, 3), ({"pairs": 0.2}, 0.3, 2),
+    [({}, 0.3, 5), ({}, 0.0, 2), ({"preset": "seed"}, 0.3, 4), ({"pairs": 0.2}, 0.3, 3),
      ({"preset": "crop", "pairs": 0.0}, 0.3, 1)],
 )  # fmt: skip
 def test_what_the_user_settled_is_in_every_candidate(
     settled: dict[str, Any], share: float, number: int
 ) -> None:
-    found = candidates(ViewsConfig(**settled), LossConfig(), share, transforms=True, mean_tokens=20)
-    assert len(found) == number == len({(one.views.preset, one.views.pairs) for one in found})
-    assert all(getattr(one.views, name) == value for one in found for name, value in settled.items())
-    assert {one.loss.temperature for one in found} == {0.05}
+    found = candidates(ViewsConfig(**settled), None, share, transforms=True, mean_tokens=20)
+    assert len(found) == number == len(set(found))
+    assert all(getattr(one, name) == value for one in found for name, value in settled.items())
 
 
 @pytest.mark.parametrize(
@@ -100,35 +111,32 @@ def test_what_the_user_settled_is_in_every_candidate(
 def test_pairs_of_short_texts_may_have_a_higher_temperature(
     temperature: float | None, pairs: float | None, expected: list[tuple[float, float]]
 ) -> None:
-    settings = ViewsConfig(pairs=pairs), LossConfig(temperature=temperature)
-    found = candidates(*settings, 0.3, transforms=False, mean_tokens=20)
-    assert [(one.views.pairs, one.loss.temperature) for one in found] == expected
+    found = candidates(ViewsConfig(pairs=pairs), temperature, 0.3, transforms=False, mean_tokens=20)
+    assert [(one.pairs, one.temperature) for one in found] == expected
 
 
 def test_on_long_texts_a_static_encoder_has_no_choice() -> None:
-    found = candidates(ViewsConfig(), LossConfig(), 0.3, transforms=False, mean_tokens=200)
-    assert [(one.views.pairs, one.loss.temperature) for one in found] == [(0.3, 0.05)]
+    found = candidates(ViewsConfig(), None, 0.3, transforms=False, mean_tokens=200)
+    assert found == [Candidate("crop", 0.3, 0.05)]
 
 
 def test_what_is_chosen_is_what_the_run_trains_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    chosen = Trial(
-        preset="crop", pairs=0.6, temperature=0.1, before=2.0, after=1.0, over_usual=(-1, -2, -0.5)
-    )
+    chosen = Trial(recipe=Candidate("span", 0.6, 0.1), before=2.0, after=1.0, over_usual=(-1, -2, -0.5))
     monkeypatch.setattr(_preparing, "choose_recipe", lambda *arguments, **options: [chosen])
     monkeypatch.setattr(_matching, "_FEWEST_TEXTS", 100)
-    trained_with: list[tuple[float, float | None]] = []
+    trained_with: list[tuple[Preset, float, float]] = []
 
     def spy(
         encoder: Encoder, items: Views | PairedViews, size: int, loss: NTXentLoss, *rest: Any, **options: Any
     ) -> TrainingResult:
-        trained_with.append((loss.temperature, items.recipe.pairs))
+        trained_with.append((items.recipe.preset, items.recipe.pairs, loss.temperature))
         return train_encoder(encoder, items, size, loss, *rest, **options)
 
     monkeypatch.setattr(_train, "train_encoder", spy)
     trained = train(make_documents(make_texts(300)), tmp_path / "model", steps=2)
     config = Config.from_file(trained.path / "config.toml")
-    assert (config.views.pairs, config.loss.temperature) == (0.6, 0.1)
-    assert trained_with == [(0.1, 0.6)]
+    assert (config.views.preset, config.views.pairs, config.loss.temperature) == ("span", 0.6, 0.1)
+    assert trained_with == [("span", 0.6, 0.1)]
 
 
 def test_small_is_tried_as_the_table_that_it_begins_as(
@@ -137,9 +145,9 @@ def test_small_is_tried_as_the_table_that_it_begins_as(
     tried: list[tuple[type[Encoder], int, bool]] = []
 
     def spy(encoder: Encoder, recipes: Sequence[Candidate], *rest: Any, **options: Any) -> list[Trial]:
-        config = rest[2]
+        config = rest[3]
         assert isinstance(config, ResolvedTrainingConfig)
-        tried.append((type(encoder), config.batch_size, {one.views.preset for one in recipes} == {"crop"}))
+        tried.append((type(encoder), config.batch_size, {one.preset for one in recipes} == {"crop"}))
         return choose_recipe(encoder, recipes, *rest, **options)
 
     monkeypatch.setattr(_preparing, "choose_recipe", spy)

@@ -9,7 +9,7 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 
 from llmagentos.config import Config
-from llmagentos.corpus import Document
+from llmagentos.corpus import Document, PairKind
 from llmagentos.encoder import StaticEncoder
 from llmagentos.model import EmbeddingModel
 from llmagentos.pipeline import _finished, _matching, train
@@ -25,6 +25,7 @@ SMALL = [
     *("training.batch_size=32", "training.warmup_steps=0"),
 ]
 WORDS = [f"word{number}" for number in range(40)]
+KINDS: tuple[frozenset[PairKind], ...] = frozenset({"title"}), frozenset({"reply"})
 SAME = Matching(tuple(WORDS), tuple(WORDS), tuple(range(40)))
 
 
@@ -58,6 +59,20 @@ def test_what_is_kept(
     values = {id(APART): 100.0, id(ALIKE): 100 / 40}
     assert verdict.trained == pytest.approx(values[id(trained)])
     assert verdict.start == pytest.approx(values[id(start)])
+
+
+def test_what_falls_for_one_kind_is_not_made_up_for_by_another() -> None:
+    half = torch.eye(40)
+    half[20:] = 1.0
+    first, second = (
+        Matching(tuple(some), tuple(some), tuple(range(20)), kinds)
+        for some, kinds in zip((WORDS[:20], WORDS[20:]), KINDS, strict=True)
+    )
+    # Of titles all is lost that was there, of replies as much is won.
+    verdict = verdict_on(encoder(half.flip(0)), encoder(half), [first, second], CONFIG, must_be_better=False)
+    assert verdict.difference == (0, 0, 0) and not verdict.kept
+    assert list(verdict.fell) == ["pairs (title)"] and verdict.fell["pairs (title)"][2] < 0
+    assert str(verdict).endswith("+0.0 [+0.0, +0.0]; pairs (title) alone -95.0 [-95.0, -95.0]")
 
 
 def documents() -> list[Document]:

@@ -74,6 +74,17 @@ def test_the_same_text_in_another_order_gives_the_same_tokenizer() -> None:
     assert extend_tokenizer(old, texts, SMALL).to_str() == extend_tokenizer(old, texts[::-1], SMALL).to_str()
 
 
+def test_forms_of_chinese_text_have_the_same_tokens_and_english_stays() -> None:
+    old = bert(["a", "½", "…", "gpu", ","])
+    new = extend_tokenizer(old, documents(CHINESE, CHINESE, "體驗，體驗"), SMALL)
+    assert "体" in added(old, new) and "體" not in added(old, new)
+    assert new.encode("深度學習ＧＰＵ，").tokens == ["深", "度", "学", "习", "gpu", ","]
+    assert new.encode("深度学习GPU,").ids == new.encode("深度學習ＧＰＵ，").ids
+    assert new.encode("a½…").ids == old.encode("a½…").ids
+    in_latin = extend_tokenizer(old, documents(ENGLISH, ENGLISH), SMALL)
+    assert in_latin.normalizer.__getstate__() == old.normalizer.__getstate__()
+
+
 def test_a_character_that_normalisation_spells_out_is_added_as_it_is() -> None:
     new = extend_tokenizer(bert(["a"]), documents("㎡ ㎡ 中㎡"), SMALL)
     assert new.encode("㎡").tokens == ["㎡"]

@@ -1,7 +1,8 @@
 """New words for a pretrained Transformer: rows are added to its table of token vectors.
 
 The rows that were there stay as they are, in training too, and before training a text without any new token
-has the very vector that it had. The layers learn slowly beside the new rows (`training.table_rate`).
+has the very vector that it had (where the new words are Chinese, but for full-width forms and traditional
+characters, see `extend_tokenizer`). The layers learn slowly beside the new rows (`training.table_rate`).
 """
 
 import json
@@ -79,7 +80,7 @@ def adapt_vocabulary(encoder: "TransformerEncoder", tokenizer: Tokenizer, *, see
             row.copy_(weight[pieces].mean(0))
     backbone.set_input_embeddings(ExtendedEmbedding(weight, rows))
     backbone.config.vocab_size = size + len(added)
-    old.model = tokenizer.model
+    old.model, old.normalizer = tokenizer.model, tokenizer.normalizer
 
 
 def joined_state(backbone: PreTrainedModel) -> dict[str, Tensor] | None:

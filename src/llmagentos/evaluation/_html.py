@@ -50,7 +50,8 @@ def write_report(
         path: the file; replaced in one piece.
         title: the page's heading.
         report: from `evaluate`.
-        facts: what was trained on and how, shown as given (corpus, texts, minutes, seed, ...).
+        facts: what was trained on and how, shown as given (corpus, texts, minutes, seed, ...); of a list each
+            on a line of its own.
         metrics: one row per logged step with `step` and any of `loss`, `alignment`, `uniformity`.
         changes: from `rank_changes`.
         neighbours: from `nearest_neighbours`.
@@ -113,7 +114,11 @@ def _facts(facts: Mapping[str, object]) -> str:
     if not facts:
         return ""
     rows = "".join(
-        f"<dt>{escape(str(name))}</dt><dd>{escape(_shown(value))}</dd>" for name, value in facts.items()
+        f"<dt>{escape(str(name))}</dt>"
+        + "".join(
+            f"<dd>{escape(_shown(one))}</dd>" for one in (value if isinstance(value, list) else [value])
+        )
+        for name, value in facts.items()
     )
     return f"<section><h2>What was trained, and on what</h2><dl>{rows}</dl></section>"
 

@@ -23,7 +23,7 @@ section { background: var(--paper); border: 1px solid var(--line); border-radius
 .card b { display: block; font-size: 2rem; line-height: 1.2; color: var(--model); }
 .warning { border-top: 4px solid var(--below); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 4px 20px; margin: 0; }
-dt { color: var(--soft); } dd { margin: 0; overflow-wrap: anywhere; }
+dt { color: var(--soft); } dd { grid-column: 2; margin: 0; overflow-wrap: anywhere; }
 table { border-collapse: collapse; width: 100%; font-size: .93rem; margin: 4px 0 10px; }
 caption { text-align: left; padding-bottom: 6px; }
 th, td { text-align: left; padding: 6px 10px 6px 0; border-bottom: 1px solid var(--line);

@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import replace
-from typing import Annotated
+from typing import Annotated, Final
 
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -14,7 +14,7 @@ from llmagentos.errors import ConfigError
 # ends at 1e-308.
 _LOWEST_TEMPERATURE = 0.005
 _GREATEST_HARDNESS = 100.0
-_DEFAULT_TEMPERATURE = 0.05
+DEFAULT_TEMPERATURE: Final = 0.05
 _USUAL_TEMPERATURE = "0.02 to 0.1 is usual"
 _USUAL_HARDNESS = "0 or 1 to 9 is usual"
 _USUAL_DIMENSIONS = "lengths such as [64, 128, 256]"
@@ -42,7 +42,7 @@ class LossConfig:
 
     temperature: Annotated[
         float | None,
-        Field(gt=0, allow_inf_nan=False, description=_USUAL_TEMPERATURE),
+        Field(gt=0, allow_inf_nan=False, description=f"{_USUAL_TEMPERATURE}; unset = chosen"),
         AfterValidator(_computable),
     ] = None
     hardness: Annotated[
@@ -54,7 +54,7 @@ class LossConfig:
 
     def resolved(self) -> "LossConfig":
         """The same settings with a temperature."""
-        return self if self.temperature is not None else replace(self, temperature=_DEFAULT_TEMPERATURE)
+        return self if self.temperature is not None else replace(self, temperature=DEFAULT_TEMPERATURE)
 
 
 def check_settings(temperature: float | None, hardness: float, dimensions: tuple[int, ...] = ()) -> None:
@@ -76,7 +76,7 @@ def check_settings(temperature: float | None, hardness: float, dimensions: tuple
     if temperature is None:
         raise ConfigError(
             f"temperature is open, and a loss needs a number; {_USUAL_TEMPERATURE}, and "
-            f"LossConfig.resolved() has {_DEFAULT_TEMPERATURE:g} (loss.temperature)"
+            f"LossConfig.resolved() has {DEFAULT_TEMPERATURE:g} (loss.temperature)"
         )
     for name, value, least, most, usual in (
         ("temperature", temperature, _LOWEST_TEMPERATURE, math.inf, _USUAL_TEMPERATURE),

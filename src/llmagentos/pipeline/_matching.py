@@ -8,6 +8,7 @@ two sides of a structural pair, and the beginning of a text and its rest, so tha
 import heapq
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Final
 
 import numpy as np
@@ -28,6 +29,8 @@ Values = npt.NDArray[np.float64]
 _FEWEST_TEXTS: Final = 2_000
 # With 200 an interval of mean reciprocal rank is 4 points wide (`small` on an H100: +1.8 [-0.2, +3.8]).
 _TEXTS_ASIDE, _MOST_TEXTS_ASIDE = 200, 1_000
+# 200 abstracts, about, which take MiniLM 10 s on two cores.
+_CHARACTERS_FOR_A_PRETRAINED_ENCODER: Final = 250_000
 _FEWEST_PAIRS: Final = 20
 # Of which the one that suits an encoder best measures it: what was trained with a high one is less sure.
 _TEMPERATURES: Final = tuple(float(one) for one in np.geomspace(0.02, 0.3, 12))
@@ -41,12 +44,18 @@ def texts_aside(corpus: Corpus, *, pretrained: bool) -> list[Document]:
         pretrained: a pretrained encoder has to embed them, after each trial anew.
 
     Returns:
-        200; for what is new 2% of the texts, from 200 to 1,000.
+        2% of the texts, from 200 to 1,000; for a pretrained encoder no more characters than 250,000, where
+        those are more than 200 texts.
     """
     if corpus.num_training < _FEWEST_TEXTS:
         return []
-    most = _TEXTS_ASIDE if pretrained else _MOST_TEXTS_ASIDE
-    return with_smallest_hashes(corpus.training(), max(_TEXTS_ASIDE, min(most, corpus.num_training // 50)))
+    number = max(_TEXTS_ASIDE, min(_MOST_TEXTS_ASIDE, corpus.num_training // 50))
+    texts = with_smallest_hashes(corpus.training(), number)
+    if pretrained:
+        ends = accumulate(len(document.text) for document in texts)
+        fitting = sum(end <= _CHARACTERS_FOR_A_PRETRAINED_ENCODER for end in ends)
+        texts = texts[: max(_TEXTS_ASIDE, fitting)]
+    return texts
 
 
 def with_smallest_hashes(documents: Iterable[Document], number: int) -> list[Document]:
@@ -77,6 +86,10 @@ class Matching:
     texts: tuple[str, ...]
     places: tuple[int, ...]
     kinds: frozenset[PairKind] = frozenset()
+
+    def __str__(self) -> str:
+        """What is matched, for a person."""
+        return f"pairs ({', '.join(sorted(self.kinds))})" if self.kinds else "beginnings"
 
 
 def matchings(texts: Sequence[Document], pairs: Iterable[TextPair]) -> list[Matching]:
@@ -116,7 +129,7 @@ def cross_entropies(encoder: Encoder, matched: Sequence[Matching], config: Resol
         logits = [similarities / temperature for temperature in _TEMPERATURES]
         return torch.stack([functional.cross_entropy(one, own, reduction="none") for one in logits], dim=1)
 
-    values = _of_texts(encoder, matched, config, of_one)
+    values = _of_texts(encoder, matched, config, of_one).mean(axis=0)
     best: Values = values[:, values.mean(axis=0).argmin()]
     return best
 
@@ -130,13 +143,13 @@ def reciprocal_ranks(encoder: Encoder, matched: Sequence[Matching], config: Reso
         config: its precision.
 
     Returns:
-        float64 (T,), whose mean, in (0, 1], is the mean over matchings of each one's mean reciprocal rank.
+        float64 (M, T) of M matchings; the mean of each, in (0, 1], is its mean reciprocal rank.
     """
 
     def of_one(similarities: Tensor) -> Tensor:
         return 1 / (similarities >= similarities.diagonal()[:, None]).sum(dim=1, keepdim=True)
 
-    return _of_texts(encoder, matched, config, of_one)[:, 0]
+    return _of_texts(encoder, matched, config, of_one)[..., 0]
 
 
 def _of_texts(
@@ -154,17 +167,16 @@ def _of_texts(
         of_one: from similarities (Q, Q), of which the diagonal belongs together, to values (Q, k).
 
     Returns:
-        float64 (T, k), sums over the text's queries, weighted so that the mean is that over matchings of each
-        one's mean.
+        float64 (M, T, k), weighted so that the mean over all T texts is that over the queries of a matching;
+        0 where it has none of a text.
     """
     model = EmbeddingModel(encoder)
     num_texts = 1 + max(place for one in matched for place in one.places)
-    sums: list[Values] = []
+    of_each: list[Values] = []
     for one in matched:
         with autocast_to(config.precision, encoder.device):
             similarities = torch.from_numpy(model.encode(one.queries) @ model.encode(one.texts).T)
         found = of_one(similarities).double().numpy()
-        sums.append(np.zeros((num_texts, found.shape[1])))
-        sums[-1][list(one.places)] = found * num_texts / (len(matched) * len(one.texts))
-    total: Values = np.sum(sums, axis=0)
-    return total
+        of_each.append(np.zeros((num_texts, found.shape[1])))
+        of_each[-1][list(one.places)] = found * num_texts / len(one.texts)
+    return np.stack(of_each)

@@ -22,10 +22,11 @@ from llmagentos.corpus import (
 from llmagentos.encoder import Encoder
 from llmagentos.errors import InputError
 from llmagentos.evaluation import RetrievalTask
+from llmagentos.loss import LossConfig
 from llmagentos.pipeline._heldout import heldout_task
 from llmagentos.pipeline._items import find_pairs, items_of, share_of
 from llmagentos.pipeline._matching import Matching, matchings, texts_aside
-from llmagentos.pipeline._probe import Candidate, Trial, candidates, choose_recipe, usual_preset
+from llmagentos.pipeline._probe import Candidate, Trial, candidates, choose_recipe
 from llmagentos.pipeline._progress import OnProgress, Update
 from llmagentos.pipeline._related_words import related_words_for
 from llmagentos.pipeline._settled import Settled
@@ -96,6 +97,7 @@ def prepare(
     on_progress: OnProgress,
     *,
     keeps_aside: bool,
+    trial_seconds: float | None,
 ) -> Prepared:
     """From text to what is trained on; what the run that is resumed has made already stays.
 
@@ -106,6 +108,7 @@ def prepare(
         device: on which to try recipes.
         on_progress: called as it goes on.
         keeps_aside: keep texts aside, for trials and the verdict.
+        trial_seconds: for trials, or None.
 
     Raises:
         InputError: of the stages.
@@ -117,29 +120,27 @@ def prepare(
     matched = matchings(aside, structural_pairs(corpus.training())) if aside else []
     untrainable = {document.text for document in aside}
     store = tokens_of(corpus, run.pretrained, untrainable, work / "store", run.config, on_progress)
-    asked = run.config.views
-    preset = asked.preset or usual_preset(transforms=run.begins_as_transformer and not run.adapts)
-    related = related_words_for(replace(asked, preset=preset).resolved(), store, work)
     model = starting_encoder(run.begins_as, store, run.config, work, run.pretrained).to(device)
     pairs = find_pairs(corpus, store, run.config, work, on_progress, aside=untrainable)
-    share = share_of(pairs, asked)
-    mean_tokens = store.num_tokens / len(store)
-    transforms = run.begins_as_transformer
-    recipes = candidates(asked, run.config.loss, share, transforms=transforms, mean_tokens=mean_tokens)
-    trials = made_trials(
-        model,
-        recipes,
-        lambda recipe: items_of(store, recipe, work, related),
-        matched,
-        run.begins_with,
-        work,
-        on_progress,
+    asked, loss = run.config.views, run.config.loss
+    recipes = candidates(
+        asked,
+        loss.temperature,
+        share_of(pairs, asked),
+        # What reads new words has yet to learn them, as a table has.
+        transforms=run.begins_as_transformer and not run.adapts,
+        mean_tokens=store.num_tokens / len(store),
     )
-    chosen, loss = replace(asked, preset=preset, pairs=share), run.config.loss.resolved()
-    if trials:
-        chosen = replace(asked, preset=trials[0].preset, pairs=trials[0].pairs)
-        loss = replace(loss, temperature=trials[0].temperature)
-    items = items_of(store, chosen, work, related)
+    related = related_words_for(replace(asked, preset=recipes[0].preset).resolved(), store, work)
+
+    def items_with(recipe: Candidate) -> Views | PairedViews:
+        return items_of(store, replace(asked, preset=recipe.preset, pairs=recipe.pairs), work, related)
+
+    trials = made_trials(
+        model, recipes, items_with, loss, matched, run.begins_with, work, trial_seconds, on_progress
+    )
+    recipe = trials[0].recipe if trials else recipes[0]
+    items = items_with(recipe)
     return Prepared(
         corpus=corpus,
         task=heldout_task(work / "heldout.jsonl", limit),
@@ -150,7 +151,11 @@ def prepare(
         items=items,
         model=model,
         # What is still open now is chosen alike every time: the size of the vocabulary, by the script.
-        config=replace(run.config, views=ViewsConfig(**asdict(items.recipe)), loss=loss),
+        config=replace(
+            run.config,
+            views=ViewsConfig(**asdict(items.recipe)),
+            loss=replace(loss, temperature=recipe.temperature),
+        ),
     )
 
 
@@ -206,7 +211,7 @@ def tokens_of(
     store = build_store(texts, tokenizer, folder, protect=config.tokens.protect, on_progress=show)
     if store.groups[0] != 0 and (store.groups == store.groups[0]).all():
         raise InputError(
-            f"all {len(store):,} texts are of one group, or passages of one text, so none is a negative of "
+            f"all texts ({len(store):,}) are of one group, or passages of one text, so none is a negative of "
             "another and nothing can be learned; give more texts, or each session a group of its own"
         )
     return store
@@ -215,10 +220,12 @@ def tokens_of(
 def made_trials(
     model: Encoder,
     recipes: Sequence[Candidate],
-    items: Callable[[ViewsConfig], Views | PairedViews],
+    items: Callable[[Candidate], Views | PairedViews],
+    loss: LossConfig,
     matched: Sequence[Matching],
     training: ResolvedTrainingConfig,
     work: Path,
+    seconds: float | None,
     on_progress: OnProgress,
 ) -> list[Trial]:
     """What a short trial of each recipe reached, the chosen one first; none where there is no choice."""
@@ -226,16 +233,21 @@ def made_trials(
     if path.exists():  # from the run that is resumed
         with suppress(ValueError, TypeError, KeyError):  # a damaged one is made again
             rows = json.loads(path.read_text(encoding="utf-8"))
-            return [Trial(**row | {"over_usual": tuple(row["over_usual"])}) for row in rows]
+            return [
+                Trial(**row | {"recipe": Candidate(**row["recipe"]), "over_usual": tuple(row["over_usual"])})
+                for row in rows
+            ]
     if not matched or len(recipes) < 2:
         return []
     trials = choose_recipe(
         model,
         recipes,
         items,
+        loss,
         matched,
         training,
         work / "probe",
+        seconds=seconds,
         on_trial=lambda trial: on_progress(Update(stage="probe", note=str(trial))),
     )
     write_whole(path, json.dumps([asdict(trial) for trial in trials]))

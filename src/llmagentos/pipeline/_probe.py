@@ -9,6 +9,7 @@ chance. No label is used, and none of the held-out texts.
 """
 
 import shutil
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Final
 
 from llmagentos.encoder import Encoder, StaticEncoder
 from llmagentos.evaluation import paired_bootstrap
-from llmagentos.loss import LossConfig, NTXentLoss
+from llmagentos.loss import DEFAULT_TEMPERATURE, LossConfig, NTXentLoss
 from llmagentos.pipeline._matching import Matching, Values, cross_entropies
 from llmagentos.training import Budget, ResolvedTrainingConfig, batch_at, train_encoder
 from llmagentos.views import PairedViews, Preset, Views, ViewsConfig
@@ -42,26 +43,32 @@ def usual_preset(*, transforms: bool) -> Preset:
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """What a trial trains with.
+    """What a trial trains with; all else is as the run has it.
 
     Attributes:
-        views: of the run.
-        loss: of the run.
+        preset: of `ViewsConfig`.
+        pairs: share of structural pairs.
+        temperature: of the loss.
     """
 
-    views: ViewsConfig
-    loss: LossConfig
+    preset: Preset
+    pairs: float
+    temperature: float
+
+    def __str__(self) -> str:
+        """A few words for a person."""
+        pairs = f", {100 * self.pairs:.0f}% structural pairs" if self.pairs else ""
+        return f"{self.preset}{pairs}, temperature {self.temperature:g}"
 
 
 def candidates(
-    views: ViewsConfig, loss: LossConfig, share: float, *, transforms: bool, mean_tokens: float
+    views: ViewsConfig, temperature: float | None, share: float, *, transforms: bool, mean_tokens: float
 ) -> list[Candidate]:
     """The recipes that are worth a trial.
 
     Args:
-        views: what the user has settled, which no candidate changes, and the usual preset where the
-            preset is open.
-        loss: likewise.
+        views: what the user has settled, which every candidate has.
+        temperature: likewise, or None.
         share: usual share of structural pairs, 0 where there are none.
         transforms: whether the encoder is a Transformer.
         mean_tokens: of a text. Where texts have 50 tokens or more, a static encoder is given no choice of
@@ -71,23 +78,24 @@ def candidates(
         At least one, the usual one first.
 
     Example:
-        >>> found = candidates(ViewsConfig(), LossConfig(), 0.3, transforms=False, mean_tokens=20)
-        >>> [(one.views.preset, one.views.pairs, one.loss.temperature) for one in found]
-        [('crop', 0.3, 0.05), ('crop', 0.6, 0.05), ('crop', 0.0, 0.05), ('crop', 0.6, 0.1)]
+        >>> for one in candidates(ViewsConfig(), None, 0.3, transforms=False, mean_tokens=20):
+        ...     print(one)
+        crop, 30% structural pairs, temperature 0.05
+        crop, 60% structural pairs, temperature 0.05
+        crop, temperature 0.05
+        crop, 60% structural pairs, temperature 0.1
     """
-    open_presets: list[Preset] = ["span", "dropout"] if transforms else ["crop"]
+    usual = usual_preset(transforms=transforms)
+    open_presets: list[Preset] = [usual, "dropout"] if transforms else [usual]
     presets = [views.preset] if views.preset else open_presets
     is_short = mean_tokens < _SHORT_TEXT_TOKENS
     others = [_SHARE_OF_SHORT_TEXTS, 0.0] if is_short else [0.0] if transforms else []
     shares = [views.pairs] if views.pairs is not None else [share, *others] if share else [0.0]
-    usual = loss.resolved()
-    found = [
-        Candidate(replace(views, preset=preset, pairs=pairs), usual) for preset in presets for pairs in shares
-    ]
-    if is_short and not transforms and loss.temperature is None and max(shares) > 0:
-        most = max(found, key=lambda one: one.views.pairs or 0.0)
-        found.append(Candidate(most.views, replace(usual, temperature=_TEMPERATURE_OF_SHORT_TEXTS)))
-    return found
+    tau = DEFAULT_TEMPERATURE if temperature is None else temperature
+    found = [Candidate(presets[0], pairs, tau) for pairs in shares]
+    if is_short and temperature is None and max(shares) > 0:
+        found.append(Candidate(presets[0], max(shares), _TEMPERATURE_OF_SHORT_TEXTS))
+    return found + [Candidate(preset, shares[0], tau) for preset in presets[1:]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -95,9 +103,7 @@ class Trial:
     """What one recipe reached.
 
     Attributes:
-        preset: of `ViewsConfig`.
-        pairs: share of structural pairs.
-        temperature: of the loss.
+        recipe: what was tried.
         before: cross-entropy of picking each query's own text among all probe texts, with the
             encoder as it came, nats; log(number of texts) at chance, lower is better. The mean over
             pairs and beginnings, at the temperature that suits the encoder best.
@@ -108,19 +114,11 @@ class Trial:
             that one of them is taken by chance 5 times in 100.
     """
 
-    preset: Preset
-    pairs: float
-    temperature: float
+    recipe: Candidate
     before: float
     after: float
     over_usual: tuple[float, float, float] = (0.0, 0.0, 0.0)
     confidence: float = 0.95
-
-    @property
-    def recipe(self) -> str:
-        """What was tried, in a few words."""
-        pairs = f", {100 * self.pairs:.0f}% structural pairs" if self.pairs else ""
-        return f"{self.preset}{pairs}, temperature {self.temperature:g}"
 
     def __str__(self) -> str:
         """One line for a person."""
@@ -133,11 +131,13 @@ class Trial:
 def choose_recipe(
     encoder: Encoder,
     recipes: Sequence[Candidate],
-    items_of: Callable[[ViewsConfig], Views | PairedViews],
+    items_of: Callable[[Candidate], Views | PairedViews],
+    loss: LossConfig,
     matched: Sequence[Matching],
     config: ResolvedTrainingConfig,
     folder: Path,
     *,
+    seconds: float | None,
     on_trial: Callable[[Trial], None],
 ) -> list[Trial]:
     """Try each recipe on as many tokens and rank them.
@@ -145,10 +145,12 @@ def choose_recipe(
     Args:
         encoder: the start; as it was when this returns.
         recipes: from `candidates`, the usual one first.
-        items_of: makes the items of views, without any text that is matched.
+        items_of: makes the items of a recipe, without any text that is matched.
+        loss: of the run, but for the temperature.
         matched: from `matchings`.
         config: of the run; the trials take a quarter of its batch, to leave time for the run itself.
         folder: for the trials' own files; removed.
+        seconds: for all trials; a recipe for which there is no time left is not tried. None: no limit.
         on_trial: called after each.
 
     Returns:
@@ -159,22 +161,24 @@ def choose_recipe(
     brief = replace(config, batch_size=max(2, config.batch_size // 4))
     num_steps = _STEPS_STATIC if isinstance(encoder, StaticEncoder) else _STEPS
     before = float(cross_entropies(encoder, matched, config).mean())
-    items = [items_of(recipe.views) for recipe in recipes]
+    items = [items_of(recipe) for recipe in recipes]
     step_tokens = [_tokens_of_a_step(one, brief) for one in items]
     confidence = 1 - 0.1 / max(1, len(recipes) - 1)
     trials: list[Trial] = []
     usual: Values | None = None
+    began = time.monotonic()
     for recipe, one, tokens in zip(recipes, items, step_tokens, strict=True):
+        each = (time.monotonic() - began) / max(1, len(trials))
+        if seconds is not None and trials and (1 + len(trials)) * each > seconds:
+            break
         steps = round(num_steps * max(step_tokens) / tokens)
-        loss = NTXentLoss(**asdict(recipe.loss))
-        train_encoder(encoder, one, len(one), loss, brief, Budget(steps=steps), folder)
+        tried = NTXentLoss(**asdict(replace(loss, temperature=recipe.temperature)))
+        train_encoder(encoder, one, len(one), tried, brief, Budget(steps=steps), folder)
         after = cross_entropies(encoder, matched, config)
         usual = after if usual is None else usual
         beside = paired_bootstrap(after, usual, confidence=confidence)
         trial = Trial(
-            preset=recipe.views.preset or "crop",
-            pairs=recipe.views.pairs or 0.0,
-            temperature=loss.temperature,
+            recipe=recipe,
             before=before,
             after=float(after.mean()),
             over_usual=(beside.value, beside.low, beside.high),

@@ -248,7 +248,7 @@ def _facts(story: Story) -> dict[str, object]:
             if story.prepared.num_pairs
             else {}
         ),
-        **({"why this recipe": "; ".join(map(str, story.prepared.trials))} if story.prepared.trials else {}),
+        **({"why this recipe": [str(one) for one in story.prepared.trials]} if story.prepared.trials else {}),
         **({"verdict": str(story.verdict)} if story.verdict else {}),
         "steps": story.result.steps,
         "epochs": round(story.result.epochs, 1),

@@ -13,6 +13,8 @@ _HARDLY_TRAINED: Final = 20
 
 
 def _why(trials: Sequence[Trial]) -> str:
+    if len(trials) == 1:
+        return "as is usual: a short trial of it left no time to try another"
     if trials[0].over_usual[2] < 0:
         return "which matched texts kept aside better than the usual one in a short trial, beyond chance"
     return "as is usual: in a short trial nothing matched texts kept aside better beyond chance"

@@ -40,6 +40,8 @@ _REPORT_SECONDS = 20.0
 _FEWEST_MINUTES_TO_PROBE = 5.0
 # ... of a static encoder ten seconds.
 _FEWEST_MINUTES_TO_PROBE_STATIC = 3.0
+# Six recipes of MiniLM took 99 s of a run of five minutes.
+_SHARE_OF_TIME_TO_PROBE = 0.2
 # What comes after training is an estimate, and a machine that others share slows down on the way. With 0.94 a
 # run of 9.4 minutes ended after 8.6, and a demo of 4 after 3.5.
 _SHARE_OF_TIME = 0.97
@@ -112,11 +114,19 @@ def train(
         }
         remember_settings(work, {**started_with, **_kept(run.config).sections()})
 
-        prepared = prepare(inputs, run, work, ranks.device, on_progress, keeps_aside=keeps_aside)
+        prepared = prepare(
+            inputs,
+            run,
+            work,
+            ranks.device,
+            on_progress,
+            keeps_aside=keeps_aside,
+            trial_seconds=None if steps else _SHARE_OF_TIME_TO_PROBE * 60 * (minutes or _USUAL_MINUTES),
+        )
         config, model, items = prepared.config, prepared.model, prepared.items
         loss = NTXentLoss(**asdict(config.loss))
 
-        def deadline(model: Encoder, guards: Sequence[Task] = ()) -> float | None:
+        def deadline(model: Encoder) -> float | None:
             if steps:
                 return None
             guarding = 2 * _seconds_to_guard(model, guards, on_progress)
@@ -128,7 +138,7 @@ def train(
             show = partial(_show_training, on_progress, "table", ends)
             train_table(model, items, loss, config, steps, ends, work, resume=resume, on_metrics=show)
             model = starting_encoder(run.encoder, prepared.store, config, work).to(ranks.device)
-        ends = deadline(model, guards)
+        ends = deadline(model)
         recipe = {
             "encoder": run.encoder,
             "corpus": prepared.corpus.manifest.fingerprint,

@@ -1,8 +1,9 @@
-"""A pretrained tokenizer that also knows the words of a corpus: a longer vocabulary, nothing else changed.
+"""A pretrained tokenizer that also knows the words of a corpus: a longer vocabulary.
 
 WordPiece looks the words that its own rules cut a text into up in its vocabulary, longest beginning first.
 So new entries at its end are enough, and every text without any of them has the tokens that it had. BERT's
-rules make each Chinese character a word: of a Chinese corpus the characters are added.
+rules make each Chinese character a word: of a Chinese corpus the characters are added, and traditional
+characters and full-width forms are read as those that were added, as by the tokenizers made here.
 """
 
 import json
@@ -10,11 +11,12 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any, Final
 
-from tokenizers import Tokenizer
+from tokenizers import Tokenizer, normalizers
 
 from llmagentos.corpus import Document
 from llmagentos.errors import InputError, ModelError
 from llmagentos.tokens._config import TokensConfig
+from llmagentos.tokens._simplified import in_one_spelling, is_chinese
 from llmagentos.tokens._tokenizer import counted_words, sampled_texts, tokenizer_of, word_cutter
 
 # A word that stands once in the sample has no second text to be learned from.
@@ -33,7 +35,8 @@ def extend_tokenizer(tokenizer: Tokenizer, documents: Iterable[Document], config
         config: of the tokenizer that is trained.
 
     Returns:
-        A new tokenizer; the ids of the old one keep their meaning, new ones follow them.
+        A new tokenizer; the ids of the old one keep their meaning, new ones follow them. Where the documents
+        are Chinese (see `is_chinese`) it reads traditional characters and full-width forms as the usual ones.
 
     Raises:
         ModelError: the tokenizer is not WordPiece.
@@ -51,14 +54,19 @@ def extend_tokenizer(tokenizer: Tokenizer, documents: Iterable[Document], config
         (['learn', '##ing', '[UNK]'], ['deep'])
     """
     check_extendable(tokenizer)
+    texts = sampled_texts(documents)
+    chinese = is_chinese(texts)
+    tokenizer = Tokenizer.from_str(tokenizer.to_str())
+    if chinese:
+        own = [] if tokenizer.normalizer is None else [tokenizer.normalizer]
+        tokenizer.normalizer = normalizers.Sequence([in_one_spelling(), *own])
     content: dict[str, Any] = json.loads(tokenizer.to_str())
     model = content["model"]
-    texts = sampled_texts(documents)
     known = tokenizer.get_vocab()
     counts = _entries(
         counted_words(texts, tokenizer),
         tokenizer,
-        tokenizer_of(counted_words(texts, word_cutter()), config),
+        tokenizer_of(counted_words(texts, word_cutter(chinese=chinese)), config),
         inside=model["continuing_subword_prefix"],
         unknown=model["unk_token"],
     )

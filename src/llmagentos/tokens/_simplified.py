@@ -10,6 +10,7 @@ on a traditional character is lost: the library looks up a letter with its marks
 """
 
 import struct
+import unicodedata
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -21,6 +22,8 @@ from llmagentos.tokens._characters import code_points
 # The rare characters beyond the Basic Multilingual Plane stay: 900 of OpenCC's 4,700.
 _HAN: Final = range(0x3400, 0xA000)
 _KANA: Final = range(0x3041, 0x3100)
+_WIDTHS: Final = range(0xFF00, 0xFFF0)
+_WIDE_SPACE: Final = 0x3000
 _CHINESE: Final = 0.01
 
 # What OpenCC keeps where it stands alone and changes in words, such as 瞭解, 答覆 and 藉口. Of 10,000
@@ -65,6 +68,17 @@ def simplifying() -> normalizers.Precompiled:
     return normalizers.Precompiled(_character_map(simplified_characters()))
 
 
+def in_one_spelling() -> normalizers.Precompiled:
+    """The same step, which also writes full-width and half-width forms in the usual width: for a tokenizer
+    that has a normaliser of its own, whose other text has to stay as it was.
+
+    Example:
+        >>> in_one_spelling().normalize_str("體驗，學習｡ ½")
+        '体验,学习。 ½'
+    """
+    return normalizers.Precompiled(_character_map(simplified_characters() | _usual_widths()))
+
+
 def simplified_characters() -> dict[str, str]:
     """The simplified character of each traditional one, those of Taiwan and Hong Kong included.
 
@@ -86,6 +100,12 @@ def simplified_characters() -> dict[str, str]:
     pairs |= _IN_WORDS
     simplified = set(pairs.values())
     return {a: b for a, b in pairs.items() if a not in simplified}
+
+
+def _usual_widths() -> dict[str, str]:
+    """The character in the usual width of each full-width and half-width one."""
+    widths = {chr(code): unicodedata.normalize("NFKC", chr(code)) for code in (_WIDE_SPACE, *_WIDTHS)}
+    return {one: usual for one, usual in widths.items() if one != usual}
 
 
 def _character_map(pairs: Mapping[str, str]) -> bytes:
