@@ -35,6 +35,7 @@ _BRANCH: Final[dict[str, Any]] = {
     "batch_size": 256,
     "learning_rate": 1e-4,
     "table_rate": 0.0,
+    "keep_start": 0.0,
     "max_tokens": 64,
     "checkpoint_steps": 100,
 }
