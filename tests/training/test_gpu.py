@@ -23,8 +23,10 @@ from .small import CONFIG, bert, make_pairs, make_store, make_texts, static, tra
 
 pytestmark = [
     pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no GPU on this machine"),
-    # PyTorch 2.11's compiler says so of itself.
-    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning"),
+    # What PyTorch 2.11 and its compiler say of themselves, and that fp32 might be rounded to TF32.
+    pytest.mark.filterwarnings(
+        "ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning", "ignore:TensorFloat32"
+    ),
 ]
 
 # The backward pass of FlashAttention adds up in any order.
