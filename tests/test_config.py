@@ -40,7 +40,7 @@ def test_the_last_setting_counts_and_the_others_stay() -> None:
 @pytest.mark.parametrize(
     ("settings", "sentence"),
     [
-        ("loss.temperature=0", "temperature must be > 0, got 0; 0.02 to 0.1 is usual; unset = chosen"),
+        ("loss.temperature=0", "temperature must be > 0, got 0; 0.02 to 0.1 is usual (loss.temperature)"),
         ("loss.temperature=-0.5", "temperature must be > 0, got -0.5;"),
         ("loss.temperature=nan", "temperature must be a finite number, got nan;"),
         ("loss.temperature=warm", "temperature must be a valid number"),

@@ -86,7 +86,7 @@ def test_empty_standard_input(refused: Callable[..., str], tmp_path: Path) -> No
 @pytest.mark.parametrize(
     ("setting", "sentence"),
     [
-        ("loss.temperature=0", "temperature must be > 0, got 0; 0.02 to 0.1 is usual; unset = chosen"),
+        ("loss.temperature=0", "temperature must be > 0, got 0; 0.02 to 0.1 is usual (loss.temperature)"),
         ("loss.temprature=1", "there is no setting loss.temprature; did you mean loss.temperature?"),
         ("training.batch_size=none", "batch_size must be a valid integer"),
         ("views.crop_min=0.9", "views.crop_min must be at most views.crop_max"),

@@ -37,9 +37,9 @@ class Config:
         >>> config = Config.from_toml("[loss]\\ntemperature = 0.07").override(["training.batch_size=64"])
         >>> config.loss.temperature, config.training.batch_size
         (0.07, 64)
-        >>> Config().override(["loss.hardness=-1"])
+        >>> Config().override(["loss.temperature=0"])
         Traceback (most recent call last):
-        llmagentos.errors.ConfigError: hardness must be >= 0, got -1; 0 or 1 to 9 is usual (loss.hardness)
+        llmagentos.errors.ConfigError: temperature must be > 0, got 0; 0.02 to 0.1 is usual (loss.temperature)
     """
 
     corpus: CorpusConfig = field(default_factory=CorpusConfig)

@@ -14,6 +14,7 @@ from llmagentos.model import EmbeddingModel
 from llmagentos.pipeline._matching import (
     cross_entropies,
     matchings,
+    of_texts,
     reciprocal_ranks,
     texts_aside,
     with_smallest_hashes,
@@ -52,13 +53,30 @@ def test_a_text_counts_once_however_often_it_is_matched(encoder: TransformerEnco
     documents = make_documents(make_texts(30))
     matched = matchings(documents, structural_pairs(documents[:25]))
     assert [len(one.texts) for one in matched] == [25, 30]
-    values = reciprocal_ranks(encoder, matched, CONFIG)
-    assert values.shape == (2, 30)
-    assert (values[0, 25:] == 0).all() and (values[:, :25] > 0).all()
-    each = [reciprocal_ranks(encoder, [one], CONFIG) for one in matched]
-    assert [one.shape for one in each] == [(1, 25), (1, 30)]
-    assert values.mean(axis=1) == pytest.approx([one.mean() for one in each])
-    assert values[1] == pytest.approx(each[1][0])
+    ranks = reciprocal_ranks(encoder, matched, CONFIG)
+    assert [one.shape for one in ranks] == [(25,), (30,)]
+    values = of_texts(ranks, matched)
+    assert values.shape == (30,)
+    assert values.mean() == pytest.approx((ranks[0].mean() + ranks[1].mean()) / 2)
+    assert values[25:] == pytest.approx(ranks[1][25:] / 2)
+
+
+def test_a_kind_is_a_part_where_there_are_twenty_of_it() -> None:
+    titled = make_documents(make_texts(30))
+    chat = [
+        Document(id=f"line {n}", text=text, group=f"talk {n // 2}", speaker="ab"[n % 2])
+        for n, text in enumerate(make_texts(90)[30:])
+    ]
+    few = [replace(one, title="") for one in titled[:11]] + titled[11:]
+    pairs, halves = matchings([*few, *chat], structural_pairs([*few, *chat]))
+    assert {name: len(places) for name, places in pairs.parts.items()} == {"turn pairs": 30}
+    assert halves.parts == {"beginnings": list(range(90))}
+    pairs, _ = matchings([*titled, *chat], structural_pairs([*titled, *chat]))
+    assert {name: len(places) for name, places in pairs.parts.items()} == {
+        "title pairs": 30,
+        "turn pairs": 30,
+    }
+    assert [pairs.queries[place] for place in pairs.parts["title pairs"]] == [one.title for one in titled]
 
 
 def test_few_pairs_are_not_matched() -> None:
@@ -76,7 +94,7 @@ def test_the_texts_kept_aside_do_not_depend_on_the_order() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "characters", "pretrained", "aside"),
+    ("number", "characters", "transforms", "aside"),
     [
         (1_999, 10, False, 0),
         (2_000, 1_000, False, 200),
@@ -88,8 +106,8 @@ def test_the_texts_kept_aside_do_not_depend_on_the_order() -> None:
     ],
 )
 def test_a_share_of_the_texts_is_kept_aside(
-    number: int, characters: int, *, pretrained: bool, aside: int
+    number: int, characters: int, *, transforms: bool, aside: int
 ) -> None:
     texts = [Document(id=str(place), text=f"{place:0{characters}d}") for place in range(number)]
     corpus: Any = SimpleNamespace(num_training=number, training=lambda: iter(texts))
-    assert len(texts_aside(corpus, pretrained=pretrained)) == aside
+    assert len(texts_aside(corpus, transforms=transforms)) == aside

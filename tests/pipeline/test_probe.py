@@ -2,19 +2,23 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 
 from llmagentos.config import Config
 from llmagentos.corpus import Document, structural_pairs
 from llmagentos.encoder import Encoder, StaticEncoder, TransformerEncoder
 from llmagentos.loss import LossConfig, NTXentLoss
 from llmagentos.pipeline import Trial, _matching, _preparing, _probe, _train, train
-from llmagentos.pipeline._matching import matchings
+from llmagentos.pipeline._matching import cross_entropies, matchings
 from llmagentos.pipeline._probe import Candidate, candidates, choose_recipe
+from llmagentos.pipeline._summary import print_summary
 from llmagentos.training import ResolvedTrainingConfig, TrainingConfig, TrainingResult, train_encoder
 from llmagentos.views import PairedViews, Preset, Views, ViewsConfig
 
@@ -80,9 +84,30 @@ def test_recipes_are_tried_on_as_many_tokens(
     assert 14 <= steps["span"] <= 26
 
 
-def test_what_there_is_no_time_for_is_not_tried(encoder: TransformerEncoder, tmp_path: Path) -> None:
-    trials = _choose(encoder, tmp_path, make_documents(make_texts(100)[80:]), seconds=1e-6)
-    assert [trial.recipe.preset for trial in trials] == ["span"]
+@pytest.mark.parametrize(("seconds", "tried"), [(3.0, ["span", "dropout"]), (2.9, ["span"]), (1.9, [])])
+def test_what_there_is_no_time_for_is_not_tried(
+    encoder: TransformerEncoder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    seconds: float,
+    tried: list[Preset],
+) -> None:
+    """Matching takes half a second here, and a trial of it and more takes a second and a quarter."""
+    now = [0.0]
+
+    def match(*arguments: Any) -> Any:
+        now[0] += 0.5
+        return cross_entropies(*arguments)
+
+    def learn(*arguments: Any) -> TrainingResult:
+        now[0] += 0.75
+        return train_encoder(*arguments)
+
+    monkeypatch.setattr(_probe, "cross_entropies", match)
+    monkeypatch.setattr(_probe, "train_encoder", learn)
+    monkeypatch.setattr(_probe, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    trials = _choose(encoder, tmp_path, make_documents(make_texts(100)[80:]), seconds=seconds)
+    assert {trial.recipe.preset for trial in trials} == set(tried)
 
 
 @pytest.mark.parametrize(
@@ -137,6 +162,12 @@ def test_what_is_chosen_is_what_the_run_trains_with(tmp_path: Path, monkeypatch:
     config = Config.from_file(trained.path / "config.toml")
     assert (config.views.preset, config.views.pairs, config.loss.temperature) == ("span", 0.6, 0.1)
     assert trained_with == [("span", 0.6, 0.1)]
+    # Of all others it is said that nothing is known of them.
+    console = Console(file=StringIO(), width=200)
+    print_summary(console, trained, timed=False)
+    assert isinstance(console.file, StringIO)
+    assert "  crop, temperature 0.05: not tried, for want of time\n" in console.file.getvalue()
+    assert Candidate("crop", 0.0, 0.05) in trained.untried
 
 
 def test_small_is_tried_as_the_table_that_it_begins_as(

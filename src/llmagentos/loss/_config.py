@@ -42,7 +42,7 @@ class LossConfig:
 
     temperature: Annotated[
         float | None,
-        Field(gt=0, allow_inf_nan=False, description=f"{_USUAL_TEMPERATURE}; unset = chosen"),
+        Field(gt=0, allow_inf_nan=False, description=_USUAL_TEMPERATURE),
         AfterValidator(_computable),
     ] = None
     hardness: Annotated[

@@ -77,5 +77,12 @@ def train_along(ranks: Ranks, out: Path) -> TrainedModel:
         ranks=ranks,
     )
     return TrainedModel(
-        path=out, report=None, trials=[], verdict=None, dropped={}, result=result, seconds=result.seconds
+        path=out,
+        report=None,
+        trials=[],
+        untried=[],
+        verdict=None,
+        dropped={},
+        result=result,
+        seconds=result.seconds,
     )

@@ -29,31 +29,32 @@ Values = npt.NDArray[np.float64]
 _FEWEST_TEXTS: Final = 2_000
 # With 200 an interval of mean reciprocal rank is 4 points wide (`small` on an H100: +1.8 [-0.2, +3.8]).
 _TEXTS_ASIDE, _MOST_TEXTS_ASIDE = 200, 1_000
-# 200 abstracts, about, which take MiniLM 10 s on two cores.
-_CHARACTERS_FOR_A_PRETRAINED_ENCODER: Final = 250_000
+# In UTF-8, for a character of Chinese has about as many tokens as three of English. 200 abstracts, about,
+# which take MiniLM 10 s on two cores.
+_BYTES_FOR_A_TRANSFORMER: Final = 250_000
 _FEWEST_PAIRS: Final = 20
 # Of which the one that suits an encoder best measures it: what was trained with a high one is less sure.
 _TEMPERATURES: Final = tuple(float(one) for one in np.geomspace(0.02, 0.3, 12))
 
 
-def texts_aside(corpus: Corpus, *, pretrained: bool) -> list[Document]:
+def texts_aside(corpus: Corpus, *, transforms: bool) -> list[Document]:
     """Texts that decide between recipes, and whether the model is kept; none where text is too scarce.
 
     Args:
         corpus: of the run.
-        pretrained: a pretrained encoder has to embed them, after each trial anew.
+        transforms: a Transformer has to embed them, after each trial anew.
 
     Returns:
-        2% of the texts, from 200 to 1,000; for a pretrained encoder no more characters than 250,000, where
-        those are more than 200 texts.
+        2% of the texts, from 200 to 1,000; for a Transformer no more bytes than 250,000, where those are more
+        than 200 texts.
     """
     if corpus.num_training < _FEWEST_TEXTS:
         return []
     number = max(_TEXTS_ASIDE, min(_MOST_TEXTS_ASIDE, corpus.num_training // 50))
     texts = with_smallest_hashes(corpus.training(), number)
-    if pretrained:
-        ends = accumulate(len(document.text) for document in texts)
-        fitting = sum(end <= _CHARACTERS_FOR_A_PRETRAINED_ENCODER for end in ends)
+    if transforms:
+        ends = accumulate(len(document.text.encode()) for document in texts)
+        fitting = sum(end <= _BYTES_FOR_A_TRANSFORMER for end in ends)
         texts = texts[: max(_TEXTS_ASIDE, fitting)]
     return texts
 
@@ -78,18 +79,25 @@ class Matching:
     Attributes:
         queries: n.
         texts: n, the one that belongs to each.
-        places: n, which of the texts kept aside each pair is from.
-        kinds: of the pairs; none where beginnings are matched with the rest.
+        places: n, which of the texts kept aside each is from.
+        kinds: n, of the pairs; none where beginnings are matched with the rest.
     """
 
     queries: tuple[str, ...]
     texts: tuple[str, ...]
     places: tuple[int, ...]
-    kinds: frozenset[PairKind] = frozenset()
+    kinds: tuple[PairKind, ...] = ()
 
-    def __str__(self) -> str:
-        """What is matched, for a person."""
-        return f"pairs ({', '.join(sorted(self.kinds))})" if self.kinds else "beginnings"
+    @property
+    def parts(self) -> dict[str, list[int]]:
+        """The queries of each kind by what a person calls it, where there are 20 of it at least."""
+        if not self.kinds:
+            return {"beginnings": list(range(len(self.queries)))}
+        of_kind = {
+            kind: [place for place, one in enumerate(self.kinds) if one == kind]
+            for kind in sorted(set(self.kinds))
+        }
+        return {f"{kind} pairs": places for kind, places in of_kind.items() if len(places) >= _FEWEST_PAIRS}
 
 
 def matchings(texts: Sequence[Document], pairs: Iterable[TextPair]) -> list[Matching]:
@@ -110,7 +118,7 @@ def matchings(texts: Sequence[Document], pairs: Iterable[TextPair]) -> list[Matc
             queries=tuple(pair.first for pair in own.values()),
             texts=tuple(pair.second for pair in own.values()),
             places=tuple(places[text] for text in own),
-            kinds=frozenset(pair.kind for pair in own.values()),
+            kinds=tuple(pair.kind for pair in own.values()),
         )
         found.append(pair_matching)
     beginnings, rests = zip(*(beginning_and_rest(document.text) for document in texts), strict=True)
@@ -119,7 +127,7 @@ def matchings(texts: Sequence[Document], pairs: Iterable[TextPair]) -> list[Matc
 
 def cross_entropies(encoder: Encoder, matched: Sequence[Matching], config: ResolvedTrainingConfig) -> Values:
     """The cross-entropy of finding what belongs to it, of every text, at the temperature at which their mean
-    is least; see `_of_texts`.
+    is least; see `of_texts`.
 
     Source: Guo et al. 2017, "On calibration of modern neural networks" (temperature scaling).
     """
@@ -129,54 +137,69 @@ def cross_entropies(encoder: Encoder, matched: Sequence[Matching], config: Resol
         logits = [similarities / temperature for temperature in _TEMPERATURES]
         return torch.stack([functional.cross_entropy(one, own, reduction="none") for one in logits], dim=1)
 
-    values = _of_texts(encoder, matched, config, of_one).mean(axis=0)
+    values = of_texts(_of_queries(encoder, matched, config, of_one), matched)
     best: Values = values[:, values.mean(axis=0).argmin()]
     return best
 
 
-def reciprocal_ranks(encoder: Encoder, matched: Sequence[Matching], config: ResolvedTrainingConfig) -> Values:
-    """1 / rank of what belongs to each text kept aside, the last of equal ones.
+def reciprocal_ranks(
+    encoder: Encoder, matched: Sequence[Matching], config: ResolvedTrainingConfig
+) -> list[Values]:
+    """1 / rank of what belongs to each query, the last of equal ones.
 
     Args:
         encoder: any.
-        matched: from `matchings`, of T texts.
+        matched: from `matchings`.
         config: its precision.
 
     Returns:
-        float64 (M, T) of M matchings; the mean of each, in (0, 1], is its mean reciprocal rank.
+        Of each matching float64 (n,), in (0, 1]; their mean is its mean reciprocal rank.
     """
 
     def of_one(similarities: Tensor) -> Tensor:
-        return 1 / (similarities >= similarities.diagonal()[:, None]).sum(dim=1, keepdim=True)
+        return 1 / (similarities >= similarities.diagonal()[:, None]).sum(dim=1)
 
-    return _of_texts(encoder, matched, config, of_one)[..., 0]
+    return _of_queries(encoder, matched, config, of_one)
 
 
-def _of_texts(
+def of_texts(values: Sequence[Values], matched: Sequence[Matching]) -> Values:
+    """The values of queries as values of texts, for what a bootstrap draws again has to be independent.
+
+    Args:
+        values: of each matching (n, ...), one of each query.
+        matched: of T texts.
+
+    Returns:
+        float64 (T, ...), weighted so that their mean is the mean over the matchings of their means.
+    """
+    num_texts = 1 + max(place for one in matched for place in one.places)
+    found: Values = np.zeros((num_texts, *values[0].shape[1:]))
+    for one, of_one in zip(matched, values, strict=True):
+        found[list(one.places)] += of_one * num_texts / (len(one.texts) * len(matched))
+    return found
+
+
+def _of_queries(
     encoder: Encoder,
     matched: Sequence[Matching],
     config: ResolvedTrainingConfig,
     of_one: Callable[[Tensor], Tensor],
-) -> Values:
-    """Values of every text, for what is drawn again by a bootstrap has to be independent.
+) -> list[Values]:
+    """Values of every query.
 
     Args:
         encoder: any.
-        matched: of T texts.
+        matched: from `matchings`.
         config: its precision.
-        of_one: from similarities (Q, Q), of which the diagonal belongs together, to values (Q, k).
+        of_one: from similarities (n, n), of which the diagonal belongs together, to values (n, ...).
 
     Returns:
-        float64 (M, T, k), weighted so that the mean over all T texts is that over the queries of a matching;
-        0 where it has none of a text.
+        Those of each matching, float64.
     """
     model = EmbeddingModel(encoder)
-    num_texts = 1 + max(place for one in matched for place in one.places)
-    of_each: list[Values] = []
+    found: list[Values] = []
     for one in matched:
         with autocast_to(config.precision, encoder.device):
             similarities = torch.from_numpy(model.encode(one.queries) @ model.encode(one.texts).T)
-        found = of_one(similarities).double().numpy()
-        of_each.append(np.zeros((num_texts, found.shape[1])))
-        of_each[-1][list(one.places)] = found * num_texts / len(one.texts)
-    return np.stack(of_each)
+        found.append(of_one(similarities).double().numpy())
+    return found

@@ -57,6 +57,7 @@ class Prepared:
         store: the tokens of the training texts.
         pairs: structural pairs beside them, or None.
         trials: of recipes, the chosen one first; empty where there was no choice.
+        untried: recipes for whose trial there was no time.
         items: what is trained on.
         model: what the text is met with first, on the device of the run.
         config: of the run, with the views and the temperature that were chosen.
@@ -68,6 +69,7 @@ class Prepared:
     store: TokenStore
     pairs: PairStore | None
     trials: Sequence[Trial]
+    untried: Sequence[Candidate]
     items: Views | PairedViews
     model: Encoder
     config: Config
@@ -116,7 +118,7 @@ def prepare(
     corpus = read_corpus(inputs, work / "corpus", run.config, on_progress)
     corpus.write_heldout(work / "heldout.jsonl")
     limit = _MEASURED_TEXTS_TRANSFORMER if run.transforms else _MEASURED_TEXTS
-    aside = texts_aside(corpus, pretrained=run.pretrained is not None) if keeps_aside else []
+    aside = texts_aside(corpus, transforms=run.begins_as_transformer) if keeps_aside else []
     matched = matchings(aside, structural_pairs(corpus.training())) if aside else []
     untrainable = {document.text for document in aside}
     store = tokens_of(corpus, run.pretrained, untrainable, work / "store", run.config, on_progress)
@@ -148,6 +150,7 @@ def prepare(
         store=store,
         pairs=pairs,
         trials=trials,
+        untried=[one for one in recipes if trials and one not in {trial.recipe for trial in trials}],
         items=items,
         model=model,
         # What is still open now is chosen alike every time: the size of the vocabulary, by the script.

@@ -25,6 +25,8 @@ from llmagentos.views import PairedViews, Preset, Views, ViewsConfig
 # Ten steps move a pretrained encoder, and take a minute with MiniLM on two cores; two hundred of a static
 # encoder take ten seconds.
 _STEPS, _STEPS_STATIC = 10, 200
+# At least: it trains, and then matches.
+_TRIAL_OVER_MATCHING: Final = 2
 # A crop of 10 to 50% of such a text is some words that are in a thousand others.
 _SHORT_TEXT_TOKENS: Final = 50.0
 # Technical documents and Ubuntu's chat, 500 steps of 1,024, one seed: linked messages 17.3 with 0.3 (and 30%
@@ -92,10 +94,11 @@ def candidates(
     others = [_SHARE_OF_SHORT_TEXTS, 0.0] if is_short else [0.0] if transforms else []
     shares = [views.pairs] if views.pairs is not None else [share, *others] if share else [0.0]
     tau = DEFAULT_TEMPERATURE if temperature is None else temperature
-    found = [Candidate(presets[0], pairs, tau) for pairs in shares]
+    found = [Candidate(preset, shares[0], tau) for preset in presets]
+    found += [Candidate(presets[0], pairs, tau) for pairs in shares[1:]]
     if is_short and temperature is None and max(shares) > 0:
         found.append(Candidate(presets[0], max(shares), _TEMPERATURE_OF_SHORT_TEXTS))
-    return found + [Candidate(preset, shares[0], tau) for preset in presets[1:]]
+    return found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,26 +153,31 @@ def choose_recipe(
         matched: from `matchings`.
         config: of the run; the trials take a quarter of its batch, to leave time for the run itself.
         folder: for the trials' own files; removed.
-        seconds: for all trials; a recipe for which there is no time left is not tried. None: no limit.
+        seconds: for all of it, about; a recipe for which there is no time left is not tried. None: no limit.
         on_trial: called after each.
 
     Returns:
         The trials, the chosen one first, then the others, best first. Chosen is the best one if the interval
-        of its difference to the first recipe lies below 0, and else that one.
+        of its difference to the first recipe lies below 0, and else that one. None where there is no time
+        for two.
     """
+    began = time.monotonic()
     start = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
     brief = replace(config, batch_size=max(2, config.batch_size // 4))
     num_steps = _STEPS_STATIC if isinstance(encoder, StaticEncoder) else _STEPS
     before = float(cross_entropies(encoder, matched, config).mean())
+    matching = time.monotonic() - began
+    if seconds is not None and 2 * _TRIAL_OVER_MATCHING * matching > seconds:
+        return []
     items = [items_of(recipe) for recipe in recipes]
     step_tokens = [_tokens_of_a_step(one, brief) for one in items]
     confidence = 1 - 0.1 / max(1, len(recipes) - 1)
     trials: list[Trial] = []
     usual: Values | None = None
-    began = time.monotonic()
+    longest = 0.0
     for recipe, one, tokens in zip(recipes, items, step_tokens, strict=True):
-        each = (time.monotonic() - began) / max(1, len(trials))
-        if seconds is not None and trials and (1 + len(trials)) * each > seconds:
+        since = time.monotonic()
+        if seconds is not None and since - began + longest > seconds:
             break
         steps = round(num_steps * max(step_tokens) / tokens)
         tried = NTXentLoss(**asdict(replace(loss, temperature=recipe.temperature)))
@@ -188,6 +196,7 @@ def choose_recipe(
         on_trial(trial)
         encoder.load_state_dict(start)
         shutil.rmtree(folder)
+        longest = max(longest, time.monotonic() - since)
     best = min(trials, key=lambda trial: trial.after)
     chosen = best if best.over_usual[2] < 0 else trials[0]
     others = [trial for trial in trials if trial is not chosen]

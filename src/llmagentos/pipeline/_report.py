@@ -114,7 +114,7 @@ def model_card(story: Story, report: EvaluationReport | None) -> ModelCard:
                 if story.encoder == "minilm"
                 else ()
             ),
-            *((_why_not_kept(story),) if story.verdict and not story.verdict.kept else ()),
+            *((_not_kept(story.verdict),) if story.verdict and not story.verdict.kept else ()),
             *(
                 (f"Its first vectors of words came in part from {Path(teacher).name}.",)
                 if (teacher := story.prepared.config.encoder.teacher)
@@ -131,10 +131,12 @@ def model_card(story: Story, report: EvaluationReport | None) -> ModelCard:
     )
 
 
-def _why_not_kept(story: Story) -> str:
-    if story.encoder == "small":
-        return "A Transformer that grew on this table was not better beyond chance, so it is the table alone."
-    return "Training made it worse, so this is what the run started from."
+def _not_kept(verdict: Verdict) -> str:
+    kinds = f" at {' and '.join(verdict.fell)}" if verdict.fell else ""
+    if verdict.must_be_better:
+        how = f"was worse{kinds}" if kinds else "was not better beyond chance"
+        return f"A Transformer that grew on this table {how}, so it is the table alone."
+    return f"Training made it worse{kinds}, so this is what the run started from."
 
 
 def _titles(story: Story) -> str:

@@ -36,6 +36,8 @@ def print_summary(console: Console, trained: TrainedModel, *, timed: bool) -> No
         )
         for trial in trained.trials:
             console.print(f"  {trial}", highlight=False, soft_wrap=True)
+        for recipe in trained.untried:
+            console.print(f"  {recipe}: not tried, for want of time", highlight=False, soft_wrap=True)
         console.print()
     if trained.verdict and not trained.verdict.kept:
         console.print(f"[yellow]Not kept:[/] {trained.verdict}.\n", highlight=False, soft_wrap=True)

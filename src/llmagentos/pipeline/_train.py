@@ -126,7 +126,7 @@ def train(
         config, model, items = prepared.config, prepared.model, prepared.items
         loss = NTXentLoss(**asdict(config.loss))
 
-        def deadline(model: Encoder) -> float | None:
+        def deadline(model: Encoder, guards: Sequence[Task] = ()) -> float | None:
             if steps:
                 return None
             guarding = 2 * _seconds_to_guard(model, guards, on_progress)
@@ -138,7 +138,7 @@ def train(
             show = partial(_show_training, on_progress, "table", ends)
             train_table(model, items, loss, config, steps, ends, work, resume=resume, on_metrics=show)
             model = starting_encoder(run.encoder, prepared.store, config, work).to(ranks.device)
-        ends = deadline(model)
+        ends = deadline(model, guards)
         recipe = {
             "encoder": run.encoder,
             "corpus": prepared.corpus.manifest.fingerprint,
@@ -182,6 +182,7 @@ def train(
         path=out,
         report=report,
         trials=prepared.trials,
+        untried=prepared.untried,
         verdict=verdict,
         dropped=prepared.corpus.manifest.dropped,
         result=result,

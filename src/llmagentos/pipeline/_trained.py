@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from llmagentos.evaluation import EvaluationReport
-from llmagentos.pipeline._probe import Trial
+from llmagentos.pipeline._probe import Candidate, Trial
 from llmagentos.pipeline._verdict import Verdict
 from llmagentos.training import TrainingResult
 
@@ -19,6 +19,7 @@ class TrainedModel:
         report: its scores on held-out text, with floors and the encoder before training; None where
             the held-out part is too small to measure anything.
         trials: of the probe that chose the views, the chosen one first; empty where none was needed.
+        untried: recipes for whose trial there was no time.
         verdict: of texts kept aside on what was trained; None where there were none.
         dropped: what was left out of the corpus, by reason.
         result: steps, epochs and seconds of the training.
@@ -28,6 +29,7 @@ class TrainedModel:
     path: Path
     report: EvaluationReport | None
     trials: Sequence[Trial]
+    untried: Sequence[Candidate]
     verdict: Verdict | None
     dropped: Mapping[str, int]
     result: TrainingResult

@@ -1,17 +1,19 @@
 """Whether what was trained is kept: a run that can tell must not end worse than it started.
 
 Trained and start match texts that were kept aside: the same as in the trial, which has chosen a recipe by
-them. Where training made that worse beyond chance, on average or for one kind of what is matched, the model
-is what the run started from. A Transformer that grew on a table must have made it better: it takes many
-times as long to embed a text.
+them. Where training made that worse beyond chance, on average or for one kind of what is matched (titles,
+replies, beginnings), the model is what the run started from. A Transformer that grew on a table must have
+made it better: it takes many times as long to embed a text.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from llmagentos.encoder import Encoder
 from llmagentos.evaluation import paired_bootstrap
-from llmagentos.pipeline._matching import Matching, reciprocal_ranks
+from llmagentos.pipeline._matching import Matching, of_texts, reciprocal_ranks
 from llmagentos.training import ResolvedTrainingConfig
 
 
@@ -24,8 +26,8 @@ class Verdict:
             started from; of `small`, with its table.
         trained: the same with what was trained.
         difference: trained less start with its 95% interval over texts: (difference, low, high).
-        fell: what of it is worse beyond chance alone, and by how much: (difference, low, high) by name, with
-            intervals so wide that one of them lies below 0 by chance 25 times in 1,000.
+        fell: the kinds that are worse beyond chance alone, and by how much: (difference, low, high) by name,
+            with intervals so wide that of all kinds one lies below 0 by chance about 25 times in 1,000.
         must_be_better: what was trained grew on its start, and is kept only if it is better beyond chance.
         kept: whether the model is what was trained, and not its start.
     """
@@ -73,18 +75,23 @@ def verdict_on(
     Returns:
         The verdict.
     """
-    new, old = (100 * reciprocal_ranks(one, matched, config) for one in (trained, start))
-    overall = paired_bootstrap(new.mean(axis=0), old.mean(axis=0))
-    # Bonferroni: each of M is looked at, and any of them decides.
-    each = [
-        paired_bootstrap(*rows, confidence=1 - 0.05 / len(matched)) for rows in zip(new, old, strict=True)
-    ]
-    fell = {
-        str(of): (one.value, one.low, one.high) for of, one in zip(matched, each, strict=True) if one.high < 0
+    new, old = (
+        [100 * of_one for of_one in reciprocal_ranks(one, matched, config)] for one in (trained, start)
+    )
+    overall = paired_bootstrap(of_texts(new, matched), of_texts(old, matched))
+    kinds = {
+        name: (after[places], before[places])
+        for of, after, before in zip(matched, new, old, strict=True)
+        for name, places in of.parts.items()
     }
+    fell = {}
+    for name, (after, before) in kinds.items() if len(kinds) > 1 else ():
+        one = paired_bootstrap(after, before, confidence=1 - 0.05 / len(kinds))  # Bonferroni
+        if one.high < 0:
+            fell[name] = one.value, one.low, one.high
     return Verdict(
-        start=float(old.mean()),
-        trained=float(new.mean()),
+        start=float(np.mean([of_one.mean() for of_one in old])),
+        trained=float(np.mean([of_one.mean() for of_one in new])),
         difference=(overall.value, overall.low, overall.high),
         fell=fell,
         must_be_better=must_be_better,

@@ -96,7 +96,7 @@ class TrainingConfig:
         int | None, Field(ge=2, le=1_000_000, description="32 to 256 for a Transformer, 1024 for static")
     ] = None
     learning_rate: Annotated[
-        float | None, Field(gt=0, le=10, description="3e-6 to 3e-5 for a Transformer, 1e-3 for static")
+        float | None, Field(gt=0, le=10, description="1e-5 to 1e-4 for a Transformer, 1e-3 for static")
     ] = None
     table_rate: Annotated[
         float | None, Field(ge=0, le=1_000, description="1 is usual, 0 to 0.1 protect it; unset = chosen")
