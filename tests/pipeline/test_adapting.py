@@ -48,6 +48,12 @@ def model(models: dict[str, Path], texts: Path, tmp_path_factory: pytest.TempPat
     return out
 
 
+def test_new_words_are_learned_with_settings_of_their_own(model: Path) -> None:
+    config = Config.from_file(model / "config.toml")
+    assert (config.loss.temperature, config.training.keep_start) == (0.03, 0.0)
+    assert (config.training.max_tokens, config.training.max_epochs) == (48, 100)
+
+
 def test_old_rows_stay_and_layers_move_little(model: Path, models: dict[str, Path]) -> None:
     before, after = EmbeddingModel.load(models["bert"]), EmbeddingModel.load(model)
     tables = []

@@ -112,7 +112,7 @@ def test_what_there_is_no_time_for_is_not_tried(
 
 @pytest.mark.parametrize(
     ("settled", "share", "number"),
-    [({}, 0.3, 5), ({}, 0.0, 2), ({"preset": "seed"}, 0.3, 4), ({"pairs": 0.2}, 0.3, 3),
+    [({}, 0.3, 4), ({}, 0.0, 2), ({"preset": "seed"}, 0.3, 3), ({"pairs": 0.2}, 0.3, 2),
      ({"preset": "crop", "pairs": 0.0}, 0.3, 1)],
 )  # fmt: skip
 def test_what_the_user_settled_is_in_every_candidate(
@@ -138,6 +138,25 @@ def test_pairs_of_short_texts_may_have_a_higher_temperature(
 ) -> None:
     found = candidates(ViewsConfig(pairs=pairs), temperature, 0.3, transforms=False, mean_tokens=20)
     assert [(one.pairs, one.temperature) for one in found] == expected
+
+
+@pytest.mark.parametrize(
+    ("temperature", "mean_tokens", "expected"), [(None, 20, 0.1), (None, 200, 0.05), (0.07, 20, 0.07)]
+)
+def test_a_transformer_takes_it_for_short_texts(
+    temperature: float | None, mean_tokens: float, expected: float
+) -> None:
+    found = candidates(ViewsConfig(), temperature, 0.3, transforms=True, mean_tokens=mean_tokens)
+    assert {one.temperature for one in found} == {expected}
+    assert [one.preset for one in found[:2]] == ["span", "dropout"]
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.3, [0.6, 0.6, 0.3, 0.0]), (0.1, [0.1, 0.1, 0.6, 0.0])])
+def test_a_transformer_takes_more_pairs_of_short_texts_where_there_are_many(
+    share: float, expected: list[float]
+) -> None:
+    found = candidates(ViewsConfig(), None, share, transforms=True, mean_tokens=20)
+    assert [one.pairs for one in found] == expected
 
 
 def test_on_long_texts_a_static_encoder_has_no_choice() -> None:

@@ -31,7 +31,8 @@ class LossConfig:
     """Settings of the loss.
 
     Args:
-        temperature: tau, from 0.005; open, 0.05 unless a trial prefers another.
+        temperature: tau, from 0.005; open, 0.05, but of short texts 0.1 for a Transformer or where a trial
+            prefers it, and 0.03 for new words.
         hardness: alpha, 0 to 100, how much more negatives count that are like the text; 0 = all alike.
         dimensions: the first so many numbers of a vector are trained to do alone as well (Matryoshka).
 

@@ -17,7 +17,7 @@ from llmagentos.views import PairedViews, Views, ViewsConfig
 #   no titles   92.0 / 81.4 / 55.3 / 78.2
 #   a share 0.3 93.5 / 84.6 / 56.4 / 78.5
 #   titles only 93.5 / 81.8 / 50.7 / 77.9
-_USUAL_SHARE: Final = 0.3
+USUAL_SHARE: Final = 0.3
 # A choice: fewer are left out, so that a few titles make no run in-task.
 _SMALLEST_SHARE: Final = 0.01
 _FOLDER: Final = "pairs"
@@ -81,7 +81,7 @@ def share_of(pairs: PairStore | None, views: ViewsConfig) -> float:
         return views.pairs
     if pairs is None:
         return 0.0
-    share = min(_USUAL_SHARE, len(pairs) / (len(pairs) + len(pairs.store)))
+    share = min(USUAL_SHARE, len(pairs) / (len(pairs) + len(pairs.store)))
     return share if share >= _SMALLEST_SHARE else 0.0
 
 

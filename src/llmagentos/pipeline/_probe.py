@@ -18,6 +18,7 @@ from typing import Final
 from llmagentos.encoder import Encoder, StaticEncoder
 from llmagentos.evaluation import paired_bootstrap
 from llmagentos.loss import DEFAULT_TEMPERATURE, LossConfig, NTXentLoss
+from llmagentos.pipeline._items import USUAL_SHARE
 from llmagentos.pipeline._matching import Matching, Values, cross_entropies
 from llmagentos.training import Budget, ResolvedTrainingConfig, batch_at, train_encoder
 from llmagentos.views import PairedViews, Preset, Views, ViewsConfig
@@ -34,7 +35,10 @@ _SHORT_TEXT_TOKENS: Final = 50.0
 _SHARE_OF_SHORT_TEXTS: Final = 0.6
 # A message has many answers, so that its negatives are not all wrong. Ubuntu's chat, 500 steps of 1,024, 70%
 # pairs, one seed: linked messages 19.8 with 0.05, 21.3 with 0.1, 21.0 with 0.15, 20.1 with 0.2; 10-NN of
-# CLINC150 87.9, 85.8, 84.8, 84.8.
+# CLINC150 87.9, 85.8, 84.8, 84.8. So `static` tries it. A Transformer takes it, for ten steps cannot tell:
+# all-MiniLM-L6-v2, half of the start kept, three seeds each (benchmarks/LOG.md): requests to tools 71.7 with
+# 0.05, 73.4 with 0.1, 74.0 with 0.2; linked messages with 30% pairs 25.8 with 0.05 and 0.1, with 60% 26.5
+# with 0.1, and (one seed) 25.5 with 0.2.
 _TEMPERATURE_OF_SHORT_TEXTS: Final = 0.1
 
 
@@ -91,12 +95,18 @@ def candidates(
     open_presets: list[Preset] = [usual, "dropout"] if transforms else [usual]
     presets = [views.preset] if views.preset else open_presets
     is_short = mean_tokens < _SHORT_TEXT_TOKENS
-    others = [_SHARE_OF_SHORT_TEXTS, 0.0] if is_short else [0.0] if transforms else []
-    shares = [views.pairs] if views.pairs is not None else [share, *others] if share else [0.0]
-    tau = DEFAULT_TEMPERATURE if temperature is None else temperature
+    open_shares = [share]
+    if is_short:  # first where there are so many that none comes much more often than the texts
+        first = transforms and share >= USUAL_SHARE
+        open_shares.insert(0 if first else 1, _SHARE_OF_SHORT_TEXTS)
+    if is_short or transforms:
+        open_shares.append(0.0)
+    shares = [views.pairs] if views.pairs is not None else open_shares if share else [0.0]
+    usual_tau = _TEMPERATURE_OF_SHORT_TEXTS if is_short and transforms else DEFAULT_TEMPERATURE
+    tau = usual_tau if temperature is None else temperature
     found = [Candidate(preset, shares[0], tau) for preset in presets]
     found += [Candidate(presets[0], pairs, tau) for pairs in shares[1:]]
-    if is_short and temperature is None and max(shares) > 0:
+    if is_short and not transforms and temperature is None and max(shares) > 0:
         found.append(Candidate(presets[0], max(shares), _TEMPERATURE_OF_SHORT_TEXTS))
     return found
 

@@ -36,6 +36,7 @@ _BRANCH: Final[dict[str, Any]] = {
     "learning_rate": 1e-4,
     "table_rate": 0.0,
     "keep_start": 0.0,
+    "max_epochs": 100,
     "max_tokens": 64,
     "checkpoint_steps": 100,
 }

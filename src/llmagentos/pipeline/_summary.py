@@ -49,7 +49,7 @@ def print_summary(console: Console, trained: TrainedModel, *, timed: bool) -> No
     else:
         console.print(trained.report)
     steps = "1 step" if trained.result.steps == 1 else f"{trained.result.steps:,} steps"
-    if timed and trained.result.steps <= _HARDLY_TRAINED:
+    if timed and trained.result.steps <= _HARDLY_TRAINED and trained.result.epochs < 1:
         console.print(f"[yellow]Hardly trained:[/] there was time for {steps} only; give more --minutes.")
     epochs = trained.result.epochs
     seen = f"every text about {epochs:.1f} times" if epochs >= 1 else f"{epochs:.0%} of the texts"
