@@ -123,8 +123,8 @@ class Trial:
         after: the same after the trial.
         over_usual: this recipe's `after` less that of the usual recipe, nats, with its interval over texts
             (paired bootstrap): (difference, low, high); below 0 is better. All 0 for the usual one.
-        confidence: of that interval. With n others to try it is 1 - 0.1 / n, of which only one end is looked at, so
-            that one of them is taken by chance 5 times in 100.
+        confidence: of that interval. With n others to try it is 1 - 0.1 / n, of which only one end is looked
+            at, so that one of them is taken by chance 5 times in 100.
     """
 
     recipe: Candidate
