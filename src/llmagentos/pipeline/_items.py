@@ -18,8 +18,9 @@ from llmagentos.views import PairedViews, Views, ViewsConfig
 #   a share 0.3 93.5 / 84.6 / 56.4 / 78.5
 #   titles only 93.5 / 81.8 / 50.7 / 77.9
 USUAL_SHARE: Final = 0.3
-# A choice: fewer are left out, so that a few titles make no run in-task.
-_SMALLEST_SHARE: Final = 0.01
+# Fewer are left out, so that a few titles make no run in-task. all-MiniLM-L6-v2 on requests and 190 titles of
+# tools, choosing half, three seeds: request to tool 73.4 with the 3% of pairs that there are, 73.9 without.
+_SMALLEST_SHARE: Final = 0.05
 _FOLDER: Final = "pairs"
 
 
