@@ -110,6 +110,21 @@ def test_what_there_is_no_time_for_is_not_tried(
     assert {trial.recipe.preset for trial in trials} == set(tried)
 
 
+def test_views_that_take_all_the_time_leave_no_trial(
+    encoder: TransformerEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    tokens_of_a_step = _probe._tokens_of_a_step
+
+    def slowly(*arguments: Any) -> int:
+        now[0] += 60
+        return tokens_of_a_step(*arguments)
+
+    monkeypatch.setattr(_probe, "_tokens_of_a_step", slowly)
+    monkeypatch.setattr(_probe, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    assert _choose(encoder, tmp_path, make_documents(make_texts(100)[80:]), seconds=60) == []
+
+
 @pytest.mark.parametrize(
     ("settled", "share", "number"),
     [({}, 0.3, 4), ({}, 0.0, 2), ({"preset": "seed"}, 0.3, 3), ({"pairs": 0.2}, 0.3, 2),

@@ -174,8 +174,8 @@ def of_texts(values: Sequence[Values], matched: Sequence[Matching]) -> Values:
     """
     num_texts = 1 + max(place for one in matched for place in one.places)
     found: Values = np.zeros((num_texts, *values[0].shape[1:]))
-    for one, of_one in zip(matched, values, strict=True):
-        found[list(one.places)] += of_one * num_texts / (len(one.texts) * len(matched))
+    for one, of_queries in zip(matched, values, strict=True):
+        found[list(one.places)] += of_queries * num_texts / (len(one.texts) * len(matched))
     return found
 
 

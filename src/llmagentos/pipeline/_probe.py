@@ -207,6 +207,8 @@ def choose_recipe(
         encoder.load_state_dict(start)
         shutil.rmtree(folder)
         longest = max(longest, time.monotonic() - since)
+    if not trials:  # what makes the views alone took all the time
+        return []
     best = min(trials, key=lambda trial: trial.after)
     chosen = best if best.over_usual[2] < 0 else trials[0]
     others = [trial for trial in trials if trial is not chosen]

@@ -76,7 +76,7 @@ def verdict_on(
         The verdict.
     """
     new, old = (
-        [100 * of_one for of_one in reciprocal_ranks(one, matched, config)] for one in (trained, start)
+        [100 * values for values in reciprocal_ranks(one, matched, config)] for one in (trained, start)
     )
     overall = paired_bootstrap(of_texts(new, matched), of_texts(old, matched))
     kinds = {
@@ -90,8 +90,8 @@ def verdict_on(
         if one.high < 0:
             fell[name] = one.value, one.low, one.high
     return Verdict(
-        start=float(np.mean([of_one.mean() for of_one in old])),
-        trained=float(np.mean([of_one.mean() for of_one in new])),
+        start=float(np.mean([values.mean() for values in old])),
+        trained=float(np.mean([values.mean() for values in new])),
         difference=(overall.value, overall.low, overall.high),
         fell=fell,
         must_be_better=must_be_better,
