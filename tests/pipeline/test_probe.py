@@ -200,7 +200,8 @@ def test_what_is_chosen_is_what_the_run_trains_with(tmp_path: Path, monkeypatch:
     console = Console(file=StringIO(), width=200)
     print_summary(console, trained, timed=False)
     assert isinstance(console.file, StringIO)
-    assert "  crop, temperature 0.05: not tried, for want of time\n" in console.file.getvalue()
+    line = "crop, temperature 0.05: not tried, for want of time"
+    assert f"  {line}\n" in console.file.getvalue() and line in trained.html.read_text(encoding="utf-8")
     assert Candidate("crop", 0.0, 0.05) in trained.untried
 
 

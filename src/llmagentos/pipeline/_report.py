@@ -27,6 +27,7 @@ from llmagentos.evaluation import (
 from llmagentos.loss import alignment, uniformity
 from llmagentos.model import CardScore, CardSource, ModelCard
 from llmagentos.pipeline._preparing import Prepared
+from llmagentos.pipeline._probe import told
 from llmagentos.pipeline._progress import OnProgress, Update
 from llmagentos.pipeline._verdict import Verdict
 from llmagentos.training import TrainingResult, read_metrics
@@ -250,7 +251,11 @@ def _facts(story: Story) -> dict[str, object]:
             if story.prepared.num_pairs
             else {}
         ),
-        **({"why this recipe": [str(one) for one in story.prepared.trials]} if story.prepared.trials else {}),
+        **(
+            {"why this recipe": recipes}
+            if (recipes := told(story.prepared.trials, story.prepared.untried))
+            else {}
+        ),
         **({"verdict": str(story.verdict)} if story.verdict else {}),
         "steps": story.result.steps,
         "epochs": round(story.result.epochs, 1),

@@ -5,7 +5,7 @@ from typing import Final
 
 from rich.console import Console
 
-from llmagentos.pipeline._probe import Trial
+from llmagentos.pipeline._probe import Trial, told
 from llmagentos.pipeline._trained import TrainedModel
 
 # A run in time takes as many steps while it measures how many there is time for.
@@ -34,10 +34,8 @@ def print_summary(console: Console, trained: TrainedModel, *, timed: bool) -> No
             f"Recipe: {trained.trials[0].recipe}, {_why(trained.trials)} (lower is better; --set "
             "views.preset, views.pairs and loss.temperature overrule it):"
         )
-        for trial in trained.trials:
-            console.print(f"  {trial}", highlight=False, soft_wrap=True)
-        for recipe in trained.untried:
-            console.print(f"  {recipe}: not tried, for want of time", highlight=False, soft_wrap=True)
+        for line in told(trained.trials, trained.untried):
+            console.print(f"  {line}", highlight=False, soft_wrap=True)
         console.print()
     if trained.verdict and not trained.verdict.kept:
         console.print(f"[yellow]Not kept:[/] {trained.verdict}.\n", highlight=False, soft_wrap=True)
