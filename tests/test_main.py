@@ -128,10 +128,12 @@ def test_guards_are_measured_before_and_after(tmp_path: Path) -> None:
 def test_guards_alone_make_a_report(tmp_path: Path) -> None:
     labels = tmp_path / "labels.tsv"
     labels.write_text("label\ttext\n" + "".join(f"{n % 2}\t{t}\n" for n, t in enumerate(ENGLISH[:20])))
-    short = ("--minutes=0.2", "--set=training.max_epochs=1")
+    short = ("--minutes=1", "--set=training.max_epochs=1")
     done = run("train", write_texts(tmp_path), "--out", tmp_path / "model", *short, *TINY, "--task", labels)
     assert done.status == 0 and "accuracy" in done.out, done
     assert "guards   0% time for labels" in done.out  # so that the minutes hold
+    assert "which is as often as so little text is read (training.max_epochs)" in done.out
+    assert "Hardly trained" not in done.out
     assert (tmp_path / "model" / "report.html").exists()
 
 

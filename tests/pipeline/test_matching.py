@@ -69,7 +69,7 @@ def test_a_kind_is_a_part_where_there_are_twenty_of_it() -> None:
     ]
     few = [replace(one, title="") for one in titled[:11]] + titled[11:]
     pairs, halves = matchings([*few, *chat], structural_pairs([*few, *chat]))
-    assert {name: len(places) for name, places in pairs.parts.items()} == {"turn pairs": 30}
+    assert {name: len(places) for name, places in pairs.parts.items()} == {"turn pairs": 30}  # and 19 titles
     assert halves.parts == {"beginnings": list(range(90))}
     pairs, _ = matchings([*titled, *chat], structural_pairs([*titled, *chat]))
     assert {name: len(places) for name, places in pairs.parts.items()} == {

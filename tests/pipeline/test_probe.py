@@ -1,7 +1,8 @@
 """The trial of recipes: fair, without a trace in the encoder, and right about what matches better."""
 
+import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from io import StringIO
 from pathlib import Path
 from types import SimpleNamespace
@@ -76,7 +77,9 @@ def test_recipes_are_tried_on_as_many_tokens(
         budget, folder = arguments[3:5]
         steps[views.recipe.preset] = budget.steps
         folder.mkdir()
-        return TrainingResult(steps=budget.steps, batch_size=32, epochs=1, seconds=1, checkpoint=folder)
+        return TrainingResult(
+            steps=budget.steps, batch_size=32, epochs=1, read_enough=False, seconds=1, checkpoint=folder
+        )
 
     monkeypatch.setattr(_probe, "train_encoder", count)
     _choose(encoder, tmp_path, make_documents(make_texts(90)[80:]), max_tokens=500)
@@ -166,12 +169,32 @@ def test_a_transformer_takes_it_for_short_texts(
     assert [one.preset for one in found[:2]] == ["span", "dropout"]
 
 
-@pytest.mark.parametrize(("share", "expected"), [(0.3, [0.6, 0.6, 0.3, 0.0]), (0.1, [0.1, 0.1, 0.6, 0.0])])
+@pytest.mark.parametrize(
+    ("once", "expected"),
+    [
+        (0.45, [0.6, 0.6, 0.3, 0.0]),
+        (0.44, [0.3, 0.3, 0.6, 0.0]),
+        (0.1, [0.1, 0.1, 0.6, 0.0]),
+        (0.04, [0.0, 0.0]),
+    ],
+)
 def test_a_transformer_takes_more_pairs_of_short_texts_where_there_are_many(
-    share: float, expected: list[float]
+    once: float, expected: list[float]
 ) -> None:
-    found = candidates(ViewsConfig(), None, share, transforms=True, mean_tokens=20)
+    found = candidates(ViewsConfig(), None, once, transforms=True, mean_tokens=20)
     assert [one.pairs for one in found] == expected
+
+
+@pytest.mark.parametrize(("pairs", "found"), [(0.3, 1), (0.25, 0)])
+def test_trials_of_other_recipes_are_not_gone_on_from(
+    encoder: TransformerEncoder, tmp_path: Path, pairs: float, found: int
+) -> None:
+    """As a version of the package that chose among others has left them."""
+    left = Trial(recipe=Candidate("span", pairs, 0.05), before=2.0, after=1.0)
+    (tmp_path / "probe.json").write_text(json.dumps([asdict(left)]), encoding="utf-8")
+    recipes = [Candidate("span", 0.3, 0.05), Candidate("dropout", 0.3, 0.05)]
+    arguments: Any = (encoder, recipes, None, LossConfig(), [], CONFIG, tmp_path, None, None)
+    assert len(_preparing.made_trials(*arguments)) == found
 
 
 def test_on_long_texts_a_static_encoder_has_no_choice() -> None:

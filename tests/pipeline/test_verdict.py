@@ -73,6 +73,19 @@ def test_what_falls_for_one_kind_is_not_made_up_for_by_another() -> None:
     assert "; title pairs alone -" in str(verdict)
 
 
+def test_what_falls_is_seen_beside_pairs_of_kinds_that_are_few() -> None:
+    """What beginnings lose, 20 pairs of two kinds win."""
+    words = tuple(WORDS)
+    pairs = Matching(words[:20], words[:20], tuple(range(20)), ("title",) * 10 + ("turn",) * 10)
+    beginnings = Matching(words[20:], words[20:], tuple(range(20, 40)))
+    half = torch.eye(40)
+    half[20:] = 1.0
+    verdict = verdict_on(
+        encoder(half), encoder(half.flip(0)), [pairs, beginnings], CONFIG, must_be_better=False
+    )
+    assert list(pairs.parts) == ["other pairs"] and list(verdict.fell) == ["beginnings"] and not verdict.kept
+
+
 def documents() -> list[Document]:
     return [Document(id=str(number), text=text) for number, text in enumerate(make_texts(300))]
 

@@ -12,15 +12,6 @@ from llmagentos.pipeline._related_words import related_words_for
 from llmagentos.tokens import PairStore, StoreProgress, TokenStore, build_pairs
 from llmagentos.views import PairedViews, Views, ViewsConfig
 
-# arXiv cs, 600 steps of 1,024 from nothing, one seed; papers of 2019 (all, the fifth with the least words in
-# common with their titles), 10-NN accuracy of the primary category, STS-B dev:
-#   no titles   92.0 / 81.4 / 55.3 / 78.2
-#   a share 0.3 93.5 / 84.6 / 56.4 / 78.5
-#   titles only 93.5 / 81.8 / 50.7 / 77.9
-USUAL_SHARE: Final = 0.3
-# Fewer are left out, so that a few titles make no run in-task. all-MiniLM-L6-v2 on requests and 190 titles of
-# tools, choosing half, three seeds: request to tool 73.4 with the 3% of pairs that there are, 73.9 without.
-_SMALLEST_SHARE: Final = 0.05
 _FOLDER: Final = "pairs"
 
 
@@ -76,14 +67,9 @@ def find_pairs(
     return found
 
 
-def share_of(pairs: PairStore | None, views: ViewsConfig) -> float:
-    """The share of pairs that was asked for; else 0.3, but no pair twice in an epoch."""
-    if views.pairs is not None:
-        return views.pairs
-    if pairs is None:
-        return 0.0
-    share = min(USUAL_SHARE, len(pairs) / (len(pairs) + len(pairs.store)))
-    return share if share >= _SMALLEST_SHARE else 0.0
+def share_of(pairs: PairStore | None) -> float:
+    """The share of pairs in an epoch in which each pair and each text comes once; 0 where there are none."""
+    return 0.0 if pairs is None else len(pairs) / (len(pairs) + len(pairs.store))
 
 
 def items_of(

@@ -6,6 +6,7 @@ two sides of a structural pair, and the beginning of a text and its rest, so tha
 """
 
 import heapq
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
@@ -90,14 +91,17 @@ class Matching:
 
     @property
     def parts(self) -> dict[str, list[int]]:
-        """The queries of each kind by what a person calls it, where there are 20 of it at least."""
+        """The queries of each kind by what a person calls it; kinds of fewer than 20 are one, if there are 20
+        of them together.
+        """
         if not self.kinds:
             return {"beginnings": list(range(len(self.queries)))}
-        of_kind = {
-            kind: [place for place, one in enumerate(self.kinds) if one == kind]
-            for kind in sorted(set(self.kinds))
-        }
-        return {f"{kind} pairs": places for kind, places in of_kind.items() if len(places) >= _FEWEST_PAIRS}
+        counts = Counter(self.kinds)
+        found: dict[str, list[int]] = {}
+        for place, kind in enumerate(self.kinds):
+            name = kind if counts[kind] >= _FEWEST_PAIRS else "other"
+            found.setdefault(f"{name} pairs", []).append(place)
+        return {name: places for name, places in sorted(found.items()) if len(places) >= _FEWEST_PAIRS}
 
 
 def matchings(texts: Sequence[Document], pairs: Iterable[TextPair]) -> list[Matching]:

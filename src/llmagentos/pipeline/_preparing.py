@@ -128,11 +128,13 @@ def prepare(
     recipes = candidates(
         asked,
         loss.temperature,
-        share_of(pairs, asked),
+        share_of(pairs),
         # What reads new words has yet to learn them, as a table has.
         transforms=run.begins_as_transformer and not run.adapts,
         mean_tokens=store.num_tokens / len(store),
     )
+    if pairs is not None and not any(one.pairs for one in recipes):
+        on_progress(Update(stage="pairs", done=1, total=1, note="too few to be trained on (views.pairs)"))
     related = related_words_for(replace(asked, preset=recipes[0].preset).resolved(), store, work)
 
     def items_with(recipe: Candidate) -> Views | PairedViews:
@@ -141,6 +143,7 @@ def prepare(
     trials = made_trials(
         model, recipes, items_with, loss, matched, run.begins_with, work, trial_seconds, on_progress
     )
+    tried = {trial.recipe for trial in trials}
     recipe = trials[0].recipe if trials else recipes[0]
     items = items_with(recipe)
     return Prepared(
@@ -150,7 +153,7 @@ def prepare(
         store=store,
         pairs=pairs,
         trials=trials,
-        untried=[one for one in recipes if trials and one not in {trial.recipe for trial in trials}],
+        untried=[one for one in recipes if one not in tried] if matched and len(recipes) > 1 else [],
         items=items,
         model=model,
         # What is still open now is chosen alike every time: the size of the vocabulary, by the script.
@@ -236,10 +239,12 @@ def made_trials(
     if path.exists():  # from the run that is resumed
         with suppress(ValueError, TypeError, KeyError):  # a damaged one is made again
             rows = json.loads(path.read_text(encoding="utf-8"))
-            return [
+            found = [
                 Trial(**row | {"recipe": Candidate(**row["recipe"]), "over_usual": tuple(row["over_usual"])})
                 for row in rows
             ]
+            if {trial.recipe for trial in found} <= set(recipes):  # another version had others
+                return found
     if not matched or len(recipes) < 2:
         return []
     trials = choose_recipe(

@@ -29,6 +29,8 @@ def print_summary(console: Console, trained: TrainedModel, *, timed: bool) -> No
         timed: whether it was given minutes, so that hardly any steps may be for want of time.
     """
     console.print()
+    if trained.untried and not trained.trials:
+        console.print(f"Recipe: {trained.untried[0]}, as is usual: there was no time for a trial.\n")
     if trained.trials:
         console.print(
             f"Recipe: {trained.trials[0].recipe}, {_why(trained.trials)} (lower is better; --set "
@@ -47,13 +49,16 @@ def print_summary(console: Console, trained: TrainedModel, *, timed: bool) -> No
     else:
         console.print(trained.report)
     steps = "1 step" if trained.result.steps == 1 else f"{trained.result.steps:,} steps"
-    if timed and trained.result.steps <= _HARDLY_TRAINED and trained.result.epochs < 1:
+    if timed and trained.result.steps <= _HARDLY_TRAINED and not trained.result.read_enough:
         console.print(f"[yellow]Hardly trained:[/] there was time for {steps} only; give more --minutes.")
     epochs = trained.result.epochs
     seen = f"every text about {epochs:.1f} times" if epochs >= 1 else f"{epochs:.0%} of the texts"
+    if trained.result.read_enough:
+        seen += ", which is as often as so little text is read (training.max_epochs)"
     console.print(
         f"\nDone in {trained.seconds / 60:.1f} minutes: {steps}, {seen}.",
         highlight=False,
+        soft_wrap=True,
     )
     rows = [("model", trained.path)]
     if trained.report is not None:

@@ -52,6 +52,7 @@ class TrainingResult:
         steps: steps done in all.
         batch_size: texts a step, over all ranks.
         epochs: passes over the texts, with a fraction.
+        read_enough: whether `max_epochs` ended it, and neither a number of steps nor the time.
         seconds: of training, over all restarts.
         checkpoint: the last one.
     """
@@ -59,6 +60,7 @@ class TrainingResult:
     steps: int
     batch_size: int
     epochs: float
+    read_enough: bool
     seconds: float
     checkpoint: Path
 
@@ -210,6 +212,7 @@ def train_encoder(
         steps=run.state.step,
         batch_size=batch_size,
         epochs=run.state.step * batch_size / num_texts,
+        read_enough=budget.steps is None and run.state.step == run.longest,
         seconds=seconds,
         checkpoint=checkpoint,
     )
