@@ -204,6 +204,9 @@ def _of_queries(
     found: list[Values] = []
     for one in matched:
         with autocast_to(config.precision, encoder.device):
-            similarities = torch.from_numpy(model.encode(one.queries) @ model.encode(one.texts).T)
-        found.append(of_one(similarities).double().numpy())
+            queries, texts = (
+                torch.from_numpy(model.encode(side)).double() for side in (one.queries, one.texts)
+            )
+        # In float32 equal texts differ in the last bit on some processors (Zen 5, AVX-512), and processes too.
+        found.append(of_one((queries @ texts.T).float()).double().numpy())
     return found
