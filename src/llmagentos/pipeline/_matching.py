@@ -207,6 +207,6 @@ def _of_queries(
             queries, texts = (
                 torch.from_numpy(model.encode(side)).double() for side in (one.queries, one.texts)
             )
-        # In float32 equal texts differ in the last bit on some processors (Zen 5, AVX-512), and processes too.
+        # In float32 equal texts differ in the last bit on some processors (Zen 5, AVX-512), and processes do.
         found.append(of_one((queries @ texts.T).float()).double().numpy())
     return found
