@@ -124,6 +124,23 @@ def test_what_is_saved_is_a_plain_model_of_the_same_vectors(tmp_path: Path) -> N
     assert "new" not in "".join(name for name, _ in again.named_parameters()).split(".")
 
 
+def test_a_model_with_a_tokenizer_of_its_own_reads_the_new_forms_elsewhere(tmp_path: Path) -> None:
+    encoder = load_encoder("minilm")
+    assert isinstance(encoder, TransformerEncoder)  # of which the class is BertTokenizer
+    documents = [Document(id=str(n), text="客厅家具的坐标和学习，想象") for n in range(2)]
+    adapt_vocabulary(
+        encoder, extend_tokenizer(encoder.tokenizer, documents, TokensConfig(vocabulary_size=300))
+    )
+    encoder.save(tmp_path)
+    vectors = SentenceTransformer(str(tmp_path), device="cpu").encode(
+        ["客厅家具的坐标和学习，想象", "客廳傢俱的座標和學習，想像", "The lazy dog"]
+    )
+    np.testing.assert_allclose(vectors[0], vectors[1], atol=1e-6)
+    old = load_encoder("minilm")
+    expected = nn.functional.normalize(old(*ragged(old, ["The lazy dog"])).detach()).numpy()
+    np.testing.assert_allclose(vectors[2:], expected, atol=1e-5)
+
+
 @pytest.mark.parametrize("text", ["天", "foxdog"])
 def test_new_words_are_one_token(text: str) -> None:
     assert len(adapted().tokenizer.encode(text, add_special_tokens=False).ids) == 1

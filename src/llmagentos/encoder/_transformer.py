@@ -245,11 +245,14 @@ class TransformerEncoder(Encoder):
 
     def save(self, folder: Path) -> None:
         """Write a folder that sentence-transformers and transformers load. See `Encoder.save`."""
+        joined = joined_state(self.backbone)
         with quiet_transformers():
-            self.backbone.save_pretrained(folder, state_dict=joined_state(self.backbone))
+            self.backbone.save_pretrained(folder, state_dict=joined)
             self._pretrained_tokenizer.save_pretrained(folder)
         config: dict[str, Any] = read_json(folder / "tokenizer_config.json", dict)
-        if config.get("tokenizer_class") == _NEW_TOKENIZER_NAME:
+        if joined is not None:  # BertTokenizer would put its own normaliser in the place of the adapted one
+            config["model_input_names"] = self._pretrained_tokenizer.model_input_names
+        if joined is not None or config.get("tokenizer_class") == _NEW_TOKENIZER_NAME:
             config["tokenizer_class"] = "PreTrainedTokenizerFast"
         write_json(
             folder / "tokenizer_config.json",
