@@ -14,6 +14,7 @@ UNITS = {
     "stsb": "Spearman x 100, STS-B test",
     "stsb-zh": "Spearman x 100, STS-B zh dev, even rows",
     "lcqmc": "Spearman x 100, LCQMC dev, even rows",
+    "forms": "least cosine of a sentence of STS-B zh with its traditional, full- and half-width forms",
     **{
         f"{name}-{way}": f"accuracy x 100, {title} test, {how}"
         for name, title in (("banking77", "Banking77"), ("clinc150", "CLINC150"))

@@ -250,7 +250,9 @@ class TransformerEncoder(Encoder):
             self.backbone.save_pretrained(folder, state_dict=joined)
             self._pretrained_tokenizer.save_pretrained(folder)
         config: dict[str, Any] = read_json(folder / "tokenizer_config.json", dict)
-        if joined is not None:  # BertTokenizer would put its own normaliser in the place of the adapted one
+        if joined is not None:
+            # A class such as BertTokenizer makes its own normaliser in place of the adapted one. Without the
+            # class its inputs have to be named: DistilBERT takes no token_type_ids.
             config["model_input_names"] = self._pretrained_tokenizer.model_input_names
         if joined is not None or config.get("tokenizer_class") == _NEW_TOKENIZER_NAME:
             config["tokenizer_class"] = "PreTrainedTokenizerFast"
