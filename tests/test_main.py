@@ -132,7 +132,7 @@ def test_guards_alone_make_a_report(tmp_path: Path) -> None:
     done = run("train", write_texts(tmp_path), "--out", tmp_path / "model", *short, *TINY, "--task", labels)
     assert done.status == 0 and "accuracy" in done.out, done
     assert "guards   0% time for labels" in done.out  # so that the minutes hold
-    assert "which is as often as so little text is read (training.max_epochs)" in done.out
+    assert "which is all that training.max_epochs allows" in done.out
     assert "Hardly trained" not in done.out
     assert (tmp_path / "model" / "report.html").exists()
 

@@ -215,11 +215,8 @@ def embed(
         written = write_embeddings(
             loaded, documents, out, on_progress=lambda count: status.update(f"{count:,} texts")
         )
-    console.print(
-        f"{written.num_texts:,} vectors of {loaded.dimension} numbers are in {out}",
-        soft_wrap=True,
-        markup=False,
-    )
+    vectors = "1 vector" if written.num_texts == 1 else f"{written.num_texts:,} vectors"
+    console.print(f"{vectors} of {loaded.dimension} numbers in {out}", soft_wrap=True, markup=False)
     if written.skipped:
         without = f"Without a vector, because they are no text: {counted(written.skipped)}"
         console.print(without, soft_wrap=True, markup=False)

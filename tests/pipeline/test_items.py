@@ -74,6 +74,25 @@ def test_few_pairs_are_seen_once_an_epoch(tmp_path: Path) -> None:
     assert 0 < share <= 10 / (manifest["num_training"] + 10)
 
 
+def test_too_few_pairs_are_told(tmp_path: Path) -> None:
+    few = [*documents(titled=False)[:-1], *documents()[-1:]]
+    told: list[str] = []
+    train(
+        few,
+        tmp_path / "model",
+        steps=1,
+        config=Config().override(SETTINGS),
+        on_progress=lambda one: told.append(one.note),
+    )
+    [note] = [one for one in told if "views.pairs" in one]
+    assert "too few to be usual" in note
+    share = float(note.split("views.pairs=")[1].split()[0])
+    assert 0 < share < 0.05
+    text = (tmp_path / "model" / "config.toml").read_text(encoding="utf-8")
+    assert "pairs = 0.0\n" in text
+    train(few, tmp_path / "other", steps=1, config=Config().override([*SETTINGS, f"views.pairs={share}"]))
+
+
 @pytest.mark.parametrize("moment", [("pairs", 0), ("training", 2)], ids=lambda moment: str(moment[0]))
 def test_a_killed_run_goes_on_with_the_same_pairs(moment: tuple[str, float], tmp_path: Path) -> None:
     rows = [{"title": one.title, "text": one.text} for one in documents()]

@@ -18,7 +18,7 @@ from llmagentos.encoder import Encoder, StaticEncoder, TransformerEncoder
 from llmagentos.loss import LossConfig, NTXentLoss
 from llmagentos.pipeline import Trial, _matching, _preparing, _probe, _train, train
 from llmagentos.pipeline._matching import cross_entropies, matchings
-from llmagentos.pipeline._probe import Candidate, candidates, choose_recipe
+from llmagentos.pipeline._probe import Candidate, candidates, choose_recipe, told
 from llmagentos.pipeline._summary import print_summary
 from llmagentos.training import ResolvedTrainingConfig, TrainingConfig, TrainingResult, train_encoder
 from llmagentos.views import PairedViews, Preset, Views, ViewsConfig
@@ -200,6 +200,12 @@ def test_trials_of_other_recipes_are_not_gone_on_from(
 def test_on_long_texts_a_static_encoder_has_no_choice() -> None:
     found = candidates(ViewsConfig(), None, 0.3, transforms=False, mean_tokens=200)
     assert found == [Candidate("crop", 0.3, 0.05)]
+
+
+def test_where_nothing_was_tried_what_is_taken_is_told() -> None:
+    recipes = candidates(ViewsConfig(), None, 0.3, transforms=False, mean_tokens=20)
+    taken = "crop, 30% structural pairs, temperature 0.05, as is usual: there was no time for a trial"
+    assert told([], recipes) == [taken] and told([], []) == []
 
 
 def test_what_is_chosen_is_what_the_run_trains_with(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

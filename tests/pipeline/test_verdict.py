@@ -58,6 +58,7 @@ def test_what_is_kept(
     values = {id(APART): 100.0, id(ALIKE): 100 / 40}
     assert verdict.trained == pytest.approx(values[id(trained)])
     assert verdict.start == pytest.approx(values[id(start)])
+    assert not verdict.fell  # of one kind alone all is said already
 
 
 def test_what_falls_for_one_kind_is_not_made_up_for_by_another() -> None:

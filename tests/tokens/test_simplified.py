@@ -12,7 +12,7 @@ from opencc import OpenCC
 from tokenizers import Tokenizer
 
 from llmagentos.tokens import TokensConfig, encode_texts, train_tokenizer
-from llmagentos.tokens._simplified import _WORDS, is_chinese, simplified_characters, simplifying
+from llmagentos.tokens._simplified import is_chinese, simplified_characters, simplifying
 
 from .conftest import documents, quick, read_texts, texts
 
@@ -55,20 +55,22 @@ def test_the_table_is_of_single_characters_and_needs_one_pass() -> None:
 
 def test_the_table_agrees_with_opencc_where_it_has_one_answer() -> None:
     convert = OpenCC("t2s").convert
-    # The rest are Taiwan's and Hong Kong's own characters, and those that OpenCC only changes in words.
+    # The rest are Taiwan's and Hong Kong's own characters, those that OpenCC only changes in words, and four
+    # of old names in simplified text.
     assert {one for one, other in PAIRS.items() if convert(one) != other} == set(
-        "潀痺睪簷著敍枱粧糭衞衹瞭覆藉彷祇揹伕甦暱"
+        "潀痺睪簷著敍枱粧糭衞衹瞭覆藉彷祇揹伕甦暱谘馀钜濬"
     )
 
 
 @quick
 @given(texts)
 @example("臺灣後來發展爲雲計算")
+@example("大的座標和傢俱")
 def test_twice_is_once_and_what_is_simplified_stays(text: str) -> None:
     once = STEP.normalize_str(text)
     assert STEP.normalize_str(once) == once
     assert len(once) == len(text) or "\u0301" in text
-    if not set(text) & set(PAIRS) and not any(word in text for word in _WORDS):
+    if not set(text) & set(PAIRS) and "想像" not in text:
         assert once == text
 
 
@@ -76,6 +78,23 @@ def test_words_whose_traditional_character_is_another_in_simplified_text() -> No
     text = "想象客厅家具的坐标和项链，俱乐部的座位像，锻炼。"
     for standard in ("s2t", "s2tw", "s2hk"):
         assert STEP.normalize_str(OpenCC(standard).convert(text)) == text
+
+
+@pytest.mark.parametrize("text", ["企业家俱乐部", "插座标准和讲座标题", "思想像大海", "锻炼"])
+def test_these_words_are_not_seen_across_others(text: str) -> None:
+    assert STEP.normalize_str(text) == text
+    assert STEP.normalize_str(traditional(text, 0)) == text
+
+
+def test_these_words_have_the_offsets_and_marks_of_the_simplified_ones() -> None:
+    text, other = "大的坐标大，家具和项链，想象", "大的座標大，傢俱和項鍊，想像"
+    tokenizer = train_tokenizer(documents([*text]), TokensConfig())  # each character is a token
+    one, two = tokenizer.encode(text), tokenizer.encode(other)
+    assert one.ids == two.ids and one.offsets == two.offsets
+    assert [end - start for start, end in one.offsets] == [1] * len(text)
+    np.testing.assert_array_equal(
+        encode_texts([text], tokenizer).flags, encode_texts([other], tokenizer).flags
+    )
 
 
 @pytest.mark.parametrize("seed", range(5))

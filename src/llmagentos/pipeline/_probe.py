@@ -159,7 +159,9 @@ class Trial:
 
 
 def told(trials: Sequence[Trial], untried: Sequence[Candidate]) -> list[str]:
-    """A line for a person of each recipe, tried or not."""
+    """A line for a person of each recipe, tried or not; where none was tried, of the one that is taken."""
+    if untried and not trials:
+        return [f"{untried[0]}, as is usual: there was no time for a trial"]
     return [*map(str, trials), *(f"{recipe}: not tried, for want of time" for recipe in untried)]
 
 

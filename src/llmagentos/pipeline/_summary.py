@@ -29,14 +29,15 @@ def print_summary(console: Console, trained: TrainedModel, *, timed: bool) -> No
         timed: whether it was given minutes, so that hardly any steps may be for want of time.
     """
     console.print()
-    if trained.untried and not trained.trials:
-        console.print(f"Recipe: {trained.untried[0]}, as is usual: there was no time for a trial.\n")
+    recipes = told(trained.trials, trained.untried)
+    if recipes and not trained.trials:
+        console.print(f"Recipe: {recipes[0]}.\n")
     if trained.trials:
         console.print(
             f"Recipe: {trained.trials[0].recipe}, {_why(trained.trials)} (lower is better; --set "
             "views.preset, views.pairs and loss.temperature overrule it):"
         )
-        for line in told(trained.trials, trained.untried):
+        for line in recipes:
             console.print(f"  {line}", highlight=False, soft_wrap=True)
         console.print()
     if trained.verdict and not trained.verdict.kept:
@@ -54,7 +55,7 @@ def print_summary(console: Console, trained: TrainedModel, *, timed: bool) -> No
     epochs = trained.result.epochs
     seen = f"every text about {epochs:.1f} times" if epochs >= 1 else f"{epochs:.0%} of the texts"
     if trained.result.read_enough:
-        seen += ", which is as often as so little text is read (training.max_epochs)"
+        seen += ", which is all that training.max_epochs allows"
     console.print(
         f"\nDone in {trained.seconds / 60:.1f} minutes: {steps}, {seen}.",
         highlight=False,

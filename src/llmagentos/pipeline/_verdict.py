@@ -86,7 +86,7 @@ def verdict_on(
         for name, places in of.parts.items()
     }
     fell = {}
-    for name, (after, before) in kinds.items():
+    for name, (after, before) in kinds.items() if len(kinds) > 1 else ():  # one alone is the whole again
         one = paired_bootstrap(after, before, confidence=1 - 0.05 / len(kinds))  # Bonferroni
         if one.high < 0:
             fell[name] = one.value, one.low, one.high

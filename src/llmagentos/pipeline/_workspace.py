@@ -186,8 +186,8 @@ def remember_settings(work: Path, settings: dict[str, Any]) -> None:
     if stored != given:
         raise InputError(
             f"the unfinished run in {work} was started with other settings: {difference(stored, given)}; "
-            "go on with the same settings (by --set, where this version chooses another), or remove that "
-            "folder to start anew"
+            "go on with the same settings (of training by --set, where this version chooses others), or "
+            "remove that folder to start anew"
         )
 
 
