@@ -133,7 +133,7 @@ def prepare(
         transforms=run.begins_as_transformer and not run.adapts,
         mean_tokens=store.num_tokens / len(store),
     )
-    if pairs is not None and asked.pairs is None and not any(one.pairs for one in recipes):
+    if pairs is not None and not any(one.pairs for one in recipes):
         share = share_of(pairs)
         note = f"{share:.1%} of all items, too few to be usual; --set views.pairs={share:.2g} trains on them"
         on_progress(Update(stage="pairs", done=1, total=1, note=note))

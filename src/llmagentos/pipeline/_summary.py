@@ -30,8 +30,6 @@ def print_summary(console: Console, trained: TrainedModel, *, timed: bool) -> No
     """
     console.print()
     recipes = told(trained.trials, trained.untried)
-    if recipes and not trained.trials:
-        console.print(f"Recipe: {recipes[0]}.\n")
     if trained.trials:
         console.print(
             f"Recipe: {trained.trials[0].recipe}, {_why(trained.trials)} (lower is better; --set "
@@ -40,6 +38,8 @@ def print_summary(console: Console, trained: TrainedModel, *, timed: bool) -> No
         for line in recipes:
             console.print(f"  {line}", highlight=False, soft_wrap=True)
         console.print()
+    elif recipes:
+        console.print(f"Recipe: {recipes[0]}.\n")
     if trained.verdict and not trained.verdict.kept:
         console.print(f"[yellow]Not kept:[/] {trained.verdict}.\n", highlight=False, soft_wrap=True)
     if trained.dropped:
