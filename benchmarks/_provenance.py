@@ -75,9 +75,13 @@ def hardware() -> dict[str, Any]:
     torch = sys.modules.get("torch")  # a unit that used the GPU has imported it; the others need not wait
     information = Path("/proc/cpuinfo")
     lines = information.read_text().splitlines() if information.exists() else []
-    models = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    said: dict[str, str] = {}  # of the first core
+    for name, _, value in (line.partition(":") for line in lines):
+        said.setdefault(name.strip(), value.strip())
     return {
-        "processor": models[0] if models else platform.machine(),
+        "processor": said.get("model name", platform.machine()),
+        # Some machines hide the name and say "AMD EPYC" alone.
+        "family": " ".join(said[one] for one in ("cpu family", "model") if one in said) or None,
         "cores": os.cpu_count(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "system": platform.system(),

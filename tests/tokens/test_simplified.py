@@ -80,7 +80,9 @@ def test_words_whose_traditional_character_is_another_in_simplified_text() -> No
         assert STEP.normalize_str(OpenCC(standard).convert(text)) == text
 
 
-@pytest.mark.parametrize("text", ["企业家俱乐部", "插座标准和讲座标题", "思想像大海", "锻炼"])
+@pytest.mark.parametrize(
+    "text", ["企业家俱乐部", "插座标准和讲座标题", "思想像大海", "锻炼", "一座标志性建筑，两座标准泳池"]
+)
 def test_these_words_are_not_seen_across_others(text: str) -> None:
     assert STEP.normalize_str(text) == text
     assert STEP.normalize_str(traditional(text, 0)) == text

@@ -1,8 +1,9 @@
 """New words for a pretrained Transformer: rows are added to its table of token vectors.
 
 The rows that were there stay as they are, in training too, and before training a text without any new token
-has the very vector that it had (where the new words are Chinese, but for forms of one text, see
-`extend_tokenizer`). The layers learn slowly beside the new rows (`training.table_rate`).
+has the very vector that it had (where the new words are Chinese, but for traditional characters and
+full-width forms, which `extend_tokenizer` reads as others). The layers learn slowly beside the new rows
+(`training.table_rate`).
 """
 
 import json

@@ -135,7 +135,8 @@ def prepare(
     )
     if pairs is not None and not any(one.pairs for one in recipes):
         share = share_of(pairs)
-        note = f"{share:.1%} of all items, too few to be usual; --set views.pairs={share:.2g} trains on them"
+        few = f"{100 * share:.3g}% of all items, too few to be usual"
+        note = f"{few}; --set views.pairs={share:.2g} trains on them"
         on_progress(Update(stage="pairs", done=1, total=1, note=note))
     related = related_words_for(replace(asked, preset=recipes[0].preset).resolved(), store, work)
 

@@ -75,7 +75,7 @@ class Candidate:
 
     def __str__(self) -> str:
         """A few words for a person."""
-        pairs = f", {100 * self.pairs:.0f}% structural pairs" if self.pairs else ""
+        pairs = f", {100 * self.pairs:.3g}% structural pairs" if self.pairs else ""
         return f"{self.preset}{pairs}, temperature {self.temperature:g}"
 
 

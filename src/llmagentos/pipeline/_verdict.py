@@ -28,7 +28,8 @@ class Verdict:
         difference: trained less start with its 95% interval over texts: (difference, low, high).
         fell: the kinds that are worse beyond chance alone, and by how much: (difference, low, high) by name,
             with intervals so wide that of all kinds one lies below 0 by chance about 25 times in 1,000; where
-            there are but 20 of each, twice or three times as often (a simulation with skewed ranks).
+            there are but 20 of each, twice or three times as often (a simulation with skewed ranks). Empty
+            where there is one kind, which is the whole.
         must_be_better: what was trained grew on its start, and is kept only if it is better beyond chance.
         kept: whether the model is what was trained, and not its start.
     """

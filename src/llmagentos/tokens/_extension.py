@@ -3,8 +3,8 @@
 WordPiece looks the words that its own rules cut a text into up in its vocabulary, longest beginning first.
 So new entries at its end are enough, and every text without any of them has the tokens that it had. BERT's
 rules make each Chinese character a word: of a Chinese corpus the characters are added. Then traditional
-characters, full-width forms and 想像 (as 想象), alone of all that was known, are read as by the tokenizers
-made here.
+characters (thirteen of them in simplified text too, such as 覆 and 馀) and full-width forms,
+alone of all that was known, are read as by the tokenizers made here; and so is 想像, as 想象.
 """
 
 import json
