@@ -76,12 +76,14 @@ def test_twice_is_once_and_what_is_simplified_stays(text: str) -> None:
 
 def test_words_whose_traditional_character_is_another_in_simplified_text() -> None:
     text = "想象客厅家具的坐标和项链，俱乐部的座位像，锻炼。"
+    text += "坐标记录、坐标准确、坐标识别、三坐标测量机，企业家俱乐部。"
     for standard in ("s2t", "s2tw", "s2hk"):
         assert STEP.normalize_str(OpenCC(standard).convert(text)) == text
 
 
 @pytest.mark.parametrize(
-    "text", ["企业家俱乐部", "插座标准和讲座标题", "思想像大海", "锻炼", "一座标志性建筑，两座标准泳池"]
+    "text",
+    ["企业家俱乐部", "插座标准和讲座标题", "思想像大海", "锻炼", "一座标志性建筑，两座标准泳池，每座标本馆"],
 )
 def test_these_words_are_not_seen_across_others(text: str) -> None:
     assert STEP.normalize_str(text) == text

@@ -38,11 +38,12 @@ _IN_WORDS: Final = {
 # Words of today (傢俱, 項鍊, 座標, 想像) of which one character is in other words of simplified text, so that
 # it cannot be read alone. With them 5 do not come back, most in old names (甯戚, 钟繇). Three are seen by a
 # character that only traditional text has, so simplified text stays (企业家俱乐部); 想像 is in either, and is
-# read as 想象 where it does not say that thought is like something (思想像大海). 座 also counts what begins
-# with 標 (一座標誌性建築).
+# read as 想象 where it does not say that thought is like something (思想像大海). Behind a number 座 counts
+# what begins with 標 (一座標誌性建築). OpenCC itself writes 企業傢俱樂部, a club of entrepreneurs.
+_COUNTS: Final = "[一二兩三四五六七八九十百千幾數這那每整]"
 _IN_FOUR_WORDS: Final = {
-    "(?<=傢)俱": "具", "(?<=項)鍊": "链", "(?<!思想)(?<=想)像": "象",
-    "(?<![插講底星])座(?=標(?![誌志準杆竿價識記題]))": "坐",
+    "(?<=傢)俱(?!樂)": "具", "(?<=項)鍊": "链", "(?<!思想)(?<=想)像": "象",
+    f"(?<![插講底星客寶])(?:(?<!{_COUNTS})座(?=標)|(?<={_COUNTS})座(?=標(?![誌志準桿杆竿語本籤榜])))": "坐",
 }  # fmt: skip
 
 # A byte of UTF-8 that goes on with a character is one of 64.
